@@ -1,0 +1,201 @@
+"""The typed form of every YAML section, in pipeline order.
+
+Every field carries a description and a unit ("" for none, "1" for a plain number or share). Loading, line
+numbers and `--set` live in `perennial.config_file`.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def option(default: Any = ..., *, about: str, unit: str = "", **bounds: Any) -> Any:
+    """A config field with a description and a unit; without `default` it must be given."""
+    if isinstance(default, (list, dict)) or callable(default):
+        bounds["default_factory"] = default if callable(default) else lambda: type(default)(default)
+    else:
+        bounds["default"] = default
+    return Field(description=about, json_schema_extra={"unit": unit}, **bounds)
+
+
+def is_reference(value: str) -> str:
+    """`value`, if it names a secret instead of holding it; raises ValueError without repeating it."""
+    if not value.startswith("env:") or len(value) < 5:
+        raise ValueError(
+            "expected a reference such as env:NAME, found a literal value; keep secrets out of files"
+        )
+    return value
+
+
+SecretReference = Annotated[str, AfterValidator(is_reference)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a config: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GeneratorSource(Section):
+    """Records that are generated: a classification problem of known difficulty."""
+
+    kind: Literal["generator"] = option(about="tag of this variant")
+    rows: int = option(1000, about="how many samples to make", unit="rows", ge=20)
+    columns: int = option(20, about="how many features a sample has", unit="columns", ge=2)
+    informative: int = option(10, about="how many features carry the class", unit="columns", ge=1)
+    redundant: int = option(
+        4, about="how many features are mixtures of informative ones", unit="columns", ge=0
+    )
+    classes: int = option(2, about="how many classes there are", unit="classes", ge=2)
+    separation: float = option(1.5, about="distance between the classes' clusters", unit="1", gt=0)
+    label_noise: Share = option(0.02, about="share of samples whose class is drawn at random", unit="1")
+
+
+class FileSource(Section):
+    """Records from a file that somebody else wrote."""
+
+    kind: Literal["file"] = option(about="tag of this variant")
+    path: str = option(about="CSV, Parquet or JSON lines, optionally compressed (.gz)")
+    columns: dict[str, str] = option({}, about="source column -> contract column, where the names differ")
+    as_of: date | None = option(None, about="the day on which the records were collected; none means today")
+
+
+Source = Annotated[GeneratorSource | FileSource, Field(discriminator="kind")]
+
+
+class Checks(Section):
+    """When data is bad enough to be loud, and when it is too bad to train on."""
+
+    min_rows: int = option(200, about="fewest usable rows that training starts with", unit="rows", ge=1)
+    max_quarantined: Share = option(0.05, about="largest share of rows that may be rejected", unit="1")
+    max_missing: Share = option(0.5, about="largest share of missing values in a feature", unit="1")
+    max_repeats: Share = option(0.2, about="largest share of rows that repeat another exactly", unit="1")
+    constant: Literal["warning", "block"] = option("block", about="what a feature with one single value does")
+    new_columns: Literal["note", "warning", "block"] = option(
+        "warning", about="what a column does that the contract does not know"
+    )
+
+
+class StratifiedSplit(Section):
+    """Hold-out with the same mix of classes as the training rows."""
+
+    kind: Literal["stratified"] = option(about="tag of this variant")
+    holdout: Share = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
+
+
+class GroupedSplit(Section):
+    """Hold-out drawn by row id, so that exact duplicates are on one side only."""
+
+    kind: Literal["grouped"] = option(about="tag of this variant")
+    holdout: Share = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
+
+
+class TimeSplit(Section):
+    """Hold-out of the latest rows, with a gap before it."""
+
+    kind: Literal["time"] = option(about="tag of this variant")
+    holdout: Share = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
+    gap_hours: float = option(0.0, about="time left out between training and hold-out", unit="h", ge=0)
+
+
+Split = Annotated[StratifiedSplit | GroupedSplit | TimeSplit, Field(discriminator="kind")]
+
+
+class Candidate(Section):
+    """One kind of model on trial. The first candidate of the list is the named default."""
+
+    name: str = option(about="which candidate (see `perennial.learn.models`)")
+    parameters: dict[str, Any] = option({}, about="fixed parameters, by the learner's own names")
+    trials: int = option(
+        0, about="random draws from its search space besides the fixed one", unit="trials", ge=0
+    )
+
+
+class Learn(Section):
+    """Which models are tried, and how long the search may take."""
+
+    target_scale: Literal["identity", "log"] = option("identity", about="scale on which a number is learned")
+    candidates: tuple[Candidate, ...] = option(
+        about="the models on trial; the first is the default", min_length=1
+    )
+    folds: int = option(5, about="cross-validation folds inside the training rows", unit="folds", ge=2, le=20)
+    budget_s: float = option(300.0, about="time after which no new trial starts", unit="s", gt=0)
+    search_rows: int = option(0, about="rows that the search uses at most; 0 for all", unit="rows", ge=0)
+    default_margin: float = option(
+        1.0,
+        about="how far a candidate must be ahead of the default to replace it",
+        unit="standard errors",
+        ge=0,
+    )
+    threads: int = option(2, about="threads of one fit", unit="threads", ge=1)
+
+
+class Evaluate(Section):
+    """How the numbers and their intervals are made."""
+
+    resamples: int = option(1000, about="bootstrap resamples of an interval", unit="resamples", ge=100)
+    level: Share = option(0.95, about="confidence level of the metrics' intervals", unit="1")
+    prediction_level: Share = option(0.9, about="nominal coverage of a prediction interval", unit="1")
+
+
+class Promotion(Section):
+    """The rules that a challenger must pass. All are switched on."""
+
+    min_rows: int = option(100, about="fewest hold-out rows that evidence may rest on", unit="rows", ge=1)
+    alpha: Share = option(0.05, about="significance level of every comparison", unit="1")
+    floors: dict[str, float] = option({}, about="least value of a metric that ends in _score")
+    ceilings: dict[str, float] = option({}, about="greatest value of a metric that ends in _error")
+    champion: Literal["better", "not_worse"] = option(
+        "not_worse", about="what a challenger must be, compared with the champion on the same unseen rows"
+    )
+    champion_margin: float = option(
+        0.02,
+        about="loss by which a challenger may trail and still count as not worse, of the champion's",
+        unit="1",
+        ge=0,
+    )
+
+
+class Bundle(Section):
+    """What ships, and how closely its export must follow the fitted model."""
+
+    onnx: Literal["auto", "required", "off"] = option("auto", about="whether to export to ONNX")
+    parity_largest: float = option(
+        1e-3,
+        about="largest difference allowed between ONNX and the fitted model, relative (numbers) or absolute "
+        "(probabilities)",
+        unit="1",
+        gt=0,
+    )
+    parity_p999: float = option(1e-4, about="99.9th percentile of the same difference", unit="1", gt=0)
+    golden_rows: int = option(
+        32, about="rows kept with their answers and replayed before serving", unit="rows", ge=1
+    )
+
+
+class Serve(Section):
+    """Where predictions are answered."""
+
+    host: str = option("127.0.0.1", about="address to listen on; loopback unless you decide otherwise")
+    port: int = option(3000, about="port to listen on", unit="port", ge=1, le=65535)
+    workers: int = option(1, about="processes that answer", unit="processes", ge=1)
+    max_rows: int = option(1000, about="rows that one request may hold", unit="rows", ge=1)
+
+
+class Config(Section):
+    """One system from source to service."""
+
+    system: str = option(about="which system: the name of its plugin in perennial/systems")
+    seed: int = option(7, about="seed of everything that is drawn at random", unit="1", ge=0)
+    source: Source = option(about="where records come from")
+    checks: Checks = option(Checks, about="when data is loud, and when it blocks training")
+    split: Split = option(about="which rows nothing is fitted or tuned on")
+    learn: Learn = option(about="which models are tried")
+    evaluate: Evaluate = option(Evaluate, about="how metrics and intervals are made")
+    promotion: Promotion = option(Promotion, about="what a challenger must pass")
+    bundle: Bundle = option(Bundle, about="what ships")
+    serve: Serve = option(Serve, about="where predictions are answered")

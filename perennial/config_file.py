@@ -1,0 +1,229 @@
+"""From a YAML file and `--set` values to a checked section: every violation at once, each with its line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
+
+from perennial.errors import ConfigError, InputError, Violation, suggestion
+
+Key = tuple[str | int, ...]
+SectionT = TypeVar("SectionT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[SectionT]):
+    """A checked config and, for every value in it, where that value came from."""
+
+    config: SectionT
+    origins: Mapping[str, str]
+
+
+def load(path: str | Path, schema: type[SectionT], settings: Sequence[str] = ()) -> Loaded[SectionT]:
+    """The config in the file at `path`, with `key=value` settings laid over it.
+
+    Raises:
+        ConfigError: naming file, line and key of everything that is wrong.
+    """
+    source = str(path)
+    values, lines = _read(Path(path))
+    origins = {key: f"{source}:{line}" for key, line in lines.items()}
+    for setting in settings:
+        key, value = _parse_setting(source, setting)
+        _place(source, values, key, value)
+        origins = {k: o for k, o in origins.items() if k[: len(key)] != key} | {key: "--set"}
+    try:
+        config = schema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(source, [_violation(e, origins, schema) for e in error.errors()]) from None
+    return Loaded(config, {dotted(key): _origin(key, origins) for key, _ in leaves(config)})
+
+
+def leaves(config: BaseModel) -> Iterator[tuple[Key, Any]]:
+    """Every value of a config with its key, in the schema's order."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from (((name, *key), leaf) for key, leaf in leaves(value))
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            for i, item in enumerate(value):
+                yield from (((name, i, *key), leaf) for key, leaf in leaves(item))
+        else:
+            yield (name,), value
+
+
+def dotted(key: Key) -> str:
+    """A key as it is written after `--set`.
+
+    >>> dotted(("learn", "candidates", 0, "name"))
+    'learn.candidates.0.name'
+    """
+    return ".".join(str(part) for part in key)
+
+
+def secret(reference: str) -> str:
+    """The value that an `env:NAME` reference stands for; raises InputError where it is not set."""
+    name = reference.removeprefix("env:")
+    value = os.environ.get(name)
+    if not value:
+        raise InputError(
+            f"expected the environment variable {name} to hold a secret, found it empty or unset; set it"
+        )
+    return value
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = suggestion(path.name, [p.name for p in path.parent.glob("*.yaml")])
+        raise ConfigError(str(path), [Violation("file", f"expected a YAML file, found none{near}")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            str(path), [Violation("file", f"expected readable UTF-8 text, found: {error}")]
+        ) from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = f"expected valid YAML, found: {error.problem}"
+        raise ConfigError(str(path), [Violation(f"{path}:{line}", problem)]) from None
+    if not isinstance(values, dict):
+        problem = f"expected sections such as `system:` at the top, found {type(values).__name__}"
+        raise ConfigError(str(path), [Violation(f"{path}:1", problem)])
+    lines: dict[Key, int] = {}
+    repeated = list(_walk(node, (), lines))
+    if repeated:
+        raise ConfigError(
+            str(path), [Violation(f"{path}:{n}", f"expected {k} once, found it again") for k, n in repeated]
+        )
+    return values, lines
+
+
+def _walk(node: yaml.Node | None, key: Key, lines: dict[Key, int]) -> Iterator[tuple[str, int]]:
+    """Notes the line of every key in `lines`; yields the keys that stand twice in one mapping."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            inner = (*key, name.value)
+            line = name.start_mark.line + 1
+            if inner in lines:
+                yield dotted(inner), line
+            lines[inner] = line
+            yield from _walk(value, inner, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            lines[(*key, i)] = item.start_mark.line + 1
+            yield from _walk(item, (*key, i), lines)
+
+
+def _parse_setting(source: str, setting: str) -> tuple[Key, Any]:
+    name, equals, text = setting.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(source, [Violation("--set", f"expected key=value, found {setting!r}")])
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except (yaml.YAMLError, ConstructorError):
+        value = text
+    return tuple(int(p) if p.isdigit() else p for p in name.strip().split(".")), value
+
+
+def _place(source: str, values: dict[str, Any], key: Key, value: Any) -> None:
+    """Puts `value` at `key` inside the freshly read `values`, making the sections on the way."""
+    at: Any = values
+    for i, part in enumerate(key):
+        last = i == len(key) - 1
+        if isinstance(at, list) and isinstance(part, int) and part < len(at):
+            if last:
+                at[part] = value
+            at = at[part]
+        elif isinstance(at, dict):
+            if last:
+                at[part] = value
+            elif not isinstance(at.get(part), (dict, list)):
+                at[part] = {}
+            at = at[part]
+        else:
+            problem = f"expected a key that exists, found nothing at {dotted(key[: i + 1])}"
+            raise ConfigError(source, [Violation(f"--set {dotted(key)}", problem)])
+
+
+def _origin(key: Key, origins: Mapping[Key, str]) -> str:
+    """Where a value came from: its own line, that of the nearest section above it, or the default."""
+    if key in origins:
+        return origins[key]
+    above = next(
+        (origins[key[:n]] for n in range(len(key) - 1, 0, -1) if origins.get(key[:n]) == "--set"), None
+    )
+    return above or "default"
+
+
+def _violation(error: Any, origins: Mapping[Key, str], schema: type[BaseModel]) -> Violation:
+    """One pydantic error in our voice: file and line, key, what was expected, what was found."""
+    written = _as_written(error["loc"], origins)
+    where = next(
+        (origins[written[:n]] for n in range(len(written), 0, -1) if written[:n] in origins), "top level"
+    )
+    name = dotted(written)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(schema, error["loc"][:-1])
+        return Violation(where, f"unknown key {name}{suggestion(str(written[-1]), known)}")
+    if error["type"] == "missing":
+        return Violation(where, f"expected {name}, found nothing; add it")
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        tags = error["ctx"].get("expected_tags") or "a tag"
+        found = error["ctx"].get("tag", "none")
+        near = suggestion(str(found), [t.strip(" '") for t in tags.split(",")])
+        return Violation(where, f"{name}.kind: expected one of {tags}, found {found!r}{near}")
+    message = error["msg"].removeprefix("Value error, ")
+    found = "" if "secret" in message else f", found {error['input']!r}"
+    return Violation(where, f"{name}: {message[0].lower()}{message[1:]}{found}")
+
+
+def _as_written(location: Key, origins: Mapping[Key, str]) -> Key:
+    """A pydantic location without the tags of unions, which are not written in the file."""
+    key: Key = ()
+    for i, part in enumerate(location):
+        is_last = i == len(location) - 1
+        if (
+            (*key, part) in origins
+            or is_last
+            or not any(k[: len(key)] == key and len(k) > len(key) for k in origins)
+        ):
+            key = (*key, part)
+        elif (*key, "kind") not in origins:
+            key = (*key, part)
+    return key
+
+
+def _known_keys(schema: Any, location: Key) -> list[str]:
+    """The keys of the section that a pydantic location points into."""
+    models = [schema]
+    for part in location:
+        following: list[Any] = []
+        for model in models:
+            field = model.model_fields.get(part) if isinstance(part, str) else None
+            if field is not None:
+                following += _models(field.annotation)
+            elif isinstance(part, int) or _tag(model) == part:
+                following.append(model)
+        models = following or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for argument in get_args(annotation) for m in _models(argument)]
+
+
+def _tag(model: Any) -> str | None:
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation)[0] if field is not None else None

@@ -1,0 +1,138 @@
+"""The project's named errors: each takes facts and writes its own sentence.
+
+A sentence says what was expected, what was found and what to do next. `InputError`s are the caller's to
+mend (exit code 2, HTTP 400); every other `PerennialError` is a failure of the run (exit code 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that is wrong with an input: where it stands, and what is wrong there."""
+
+    where: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}"
+
+
+class PerennialError(Exception):
+    """Anything that Perennial itself reports; `exit_code` is what `run.py` ends with."""
+
+    exit_code = 1
+
+
+class InputError(PerennialError):
+    """The input is wrong: a file, a config, a request, a name."""
+
+    exit_code = 2
+
+
+class ViolationsError(InputError):
+    """An input broke rules; `violations` holds every one of them."""
+
+    def __init__(self, subject: str, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        count = len(self.violations)
+        listed = "; ".join(str(v) for v in self.violations[:20])
+        rest = f"; and {count - 20} more" if count > 20 else ""
+        super().__init__(f"{subject}: {count} problem{'s' * (count != 1)} found: {listed}{rest}")
+
+
+class ConfigError(ViolationsError):
+    """A config file or a `--set` value breaks the schema of `perennial.config`."""
+
+    def __init__(self, source: str, violations: Sequence[Violation]) -> None:
+        super().__init__(f"config {source}", violations)
+
+
+class TableError(ViolationsError):
+    """A table, a file of rows or a request breaks its contract."""
+
+
+class UnknownNameError(InputError):
+    """A name was given that nothing is registered under."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"expected a known {kind}, found {name!r}{suggestion(name, known)}")
+
+
+class SourceError(InputError):
+    """A source of records cannot be read."""
+
+    def __init__(self, source: str | Path, found: str, remedy: str) -> None:
+        super().__init__(f"source {source}: {found}; {remedy}")
+
+
+class MissingLayerError(InputError):
+    """A package of a requirements layer that is not installed is needed."""
+
+    def __init__(self, package: str, layer: str, purpose: str) -> None:
+        super().__init__(
+            f"expected the package {package} {purpose}, found none; install requirements/{layer}.in"
+        )
+
+
+class NotEnoughDataError(PerennialError):
+    """Too few rows for an honest answer."""
+
+    def __init__(self, what: str, found: int, needed: int, remedy: str = "collect more records") -> None:
+        super().__init__(f"{what}: expected at least {needed:,} rows, found {found:,}; {remedy}")
+
+
+class CheckError(PerennialError):
+    """The data is not fit for training; the check report says why."""
+
+    def __init__(self, problems: Sequence[str], quarantine: str | Path) -> None:
+        self.problems = tuple(problems)
+        super().__init__(
+            f"checks blocked training: {'; '.join(problems)}; mend the source or the rules under "
+            f"checks: in the config (rejected rows: {quarantine})"
+        )
+
+
+class BundleError(PerennialError):
+    """A bundle is damaged, unsigned, incompatible or answers wrongly, so that it must not serve."""
+
+    def __init__(self, bundle: str | Path, found: str, remedy: str) -> None:
+        super().__init__(f"bundle {bundle}: {found}; {remedy}")
+
+
+class LedgerError(PerennialError):
+    """The ledger is broken, or what is asked of it does not fit its history."""
+
+
+class StalePromotionError(LedgerError):
+    """Another promotion came first: the ledger moved on since the evidence was gathered."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(
+            f"expected the ledger at entry {expected}, found entry {found}: another promotion or rollback "
+            "came first; compare with the new champion and try again"
+        )
+
+
+class StackError(PerennialError):
+    """A stack cannot be opened or is incomplete."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The tail of a sentence about an unknown name: the nearest known one, or all of them.
+
+    >>> suggestion("trian", ["train", "serve"])
+    "; did you mean 'train'?"
+    >>> suggestion("x", ["train", "serve"])
+    '; known are: serve, train'
+    """
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known are: {', '.join(names)}" if names else "; none is registered"

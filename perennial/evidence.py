@@ -1,0 +1,158 @@
+"""What was measured and decided: plain values that pass between rooms, reports and the ledger as JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["better", "worse", "inconclusive", "not enough data"]
+
+
+class Fact(BaseModel):
+    """A value that never changes and can be written as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Metric(Fact):
+    """A metric on unseen rows, with a bootstrap interval.
+
+    `name` ends in `_score` (higher is better) or `_error` (lower is better); `unit` is the unit of `value`
+    ("1" for a share, "%" for percent). `low` and `high` bound the interval of the given `level`.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+    unit: str = "1"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value is a better one, read off the name."""
+        return self.name.endswith("_score")
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+class Trial(Fact):
+    """One candidate with one set of parameters, cross-validated inside the training rows.
+
+    `score` is the mean of the task's primary metric over `folds`; `seconds` the time of the whole trial.
+    """
+
+    candidate: str
+    parameters: dict[str, Any]
+    metric: str
+    score: float
+    folds: tuple[float, ...]
+    seconds: float
+
+
+class SearchResult(Fact):
+    """All trials of a search in the order they ran, and the one that was chosen."""
+
+    trials: tuple[Trial, ...]
+    best: Trial
+    budget_exhausted: bool = Field(description="True when the time budget ended the search early")
+    skipped: tuple[str, ...] = Field(default=(), description="a sentence per candidate that could not run")
+
+
+class Comparison(Fact):
+    """Model `a` against model `b`, paired on the same rows.
+
+    `difference` is the mean of loss(a) - loss(b) in `unit`, so that below zero means that `a` is better;
+    `low` and `high` bound it at `level`; `p_value` is two-sided.
+    """
+
+    a: str
+    b: str
+    loss: str
+    difference: float
+    low: float
+    high: float
+    level: float
+    p_value: float
+    rows: int
+    verdict: Verdict
+    unit: str = "1"
+
+
+class Evaluation(Fact):
+    """How good a fitted model is on rows that nothing was fitted or tuned on."""
+
+    system: str
+    task: str
+    candidate: str
+    rows: int
+    metrics: tuple[Metric, ...]
+    baselines: dict[str, tuple[Metric, ...]]
+    against_baselines: tuple[Comparison, ...]
+    details: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what the report draws: confusion matrix, calibration, residuals, segments, importance",
+    )
+
+    def metric(self, name: str) -> Metric:
+        """The metric called `name`; raises KeyError where it was not measured."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise KeyError(name)
+
+
+class Decision(Fact):
+    """Whether to promote, with a sentence for every rule that spoke; `passed` and `failed` hold the rules."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    passed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+class CheckFinding(Fact):
+    """Something that a check found. `severity`: note (reported), warning (loud), block (no training)."""
+
+    severity: Literal["note", "warning", "block"]
+    rule: str
+    column: str
+    rows: int
+    message: str
+
+
+class CheckReport(Fact):
+    """What the checks found in a dataset version; counts in rows."""
+
+    rows_in: int
+    rows_out: int
+    quarantined: int
+    duplicates: int
+    findings: tuple[CheckFinding, ...]
+    quarantine_path: str = ""
+
+    @property
+    def blocking(self) -> tuple[CheckFinding, ...]:
+        """The findings that forbid training."""
+        return tuple(f for f in self.findings if f.severity == "block")
+
+
+class DatasetReference(Fact):
+    """A dataset version: where it is, which one, how large, and the digest of its content."""
+
+    uri: str
+    version: int
+    rows: int
+    fingerprint: str
+
+
+class BundleReference(Fact):
+    """A bundle on disk: its folder, name, version and the digest of its manifest."""
+
+    path: str
+    system: str
+    version: str
+    sequence: int
+    digest: str
