@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from yaml.constructor import ConstructorError
 
 from perennial.errors import ConfigError, InputError, Violation, suggestion
 
@@ -92,10 +91,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = f"expected valid YAML, found: {error.problem}"
-        raise ConfigError(str(path), [Violation(f"{path}:{line}", problem)]) from None
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        found = getattr(error, "problem", None) or str(error).splitlines()[0]
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(str(path), [Violation(where, f"expected valid YAML, found: {found}")]) from None
     if not isinstance(values, dict):
         problem = f"expected sections such as `system:` at the top, found {type(values).__name__}"
         raise ConfigError(str(path), [Violation(f"{path}:1", problem)])
@@ -130,7 +130,7 @@ def _parse_setting(source: str, setting: str) -> tuple[Key, Any]:
         raise ConfigError(source, [Violation("--set", f"expected key=value, found {setting!r}")])
     try:
         value = yaml.safe_load(text) if text else ""
-    except (yaml.YAMLError, ConstructorError):
+    except (yaml.YAMLError, ValueError):
         value = text
     return tuple(int(p) if p.isdigit() else p for p in name.strip().split(".")), value
 
@@ -190,15 +190,9 @@ def _violation(error: Any, origins: Mapping[Key, str], schema: type[BaseModel]) 
 def _as_written(location: Key, origins: Mapping[Key, str]) -> Key:
     """A pydantic location without the tags of unions, which are not written in the file."""
     key: Key = ()
-    for i, part in enumerate(location):
-        is_last = i == len(location) - 1
-        if (
-            (*key, part) in origins
-            or is_last
-            or not any(k[: len(key)] == key and len(k) > len(key) for k in origins)
-        ):
-            key = (*key, part)
-        elif (*key, "kind") not in origins:
+    for part in location:
+        tag_of_union = (*key, "kind") in origins and (*key, part) not in origins and part is not location[-1]
+        if not tag_of_union:
             key = (*key, part)
     return key
 

@@ -98,6 +98,13 @@ class CheckError(PerennialError):
         )
 
 
+class DatasetError(PerennialError):
+    """A dataset version is missing, or does not hold what its reference says."""
+
+    def __init__(self, dataset: str | Path, found: str, remedy: str) -> None:
+        super().__init__(f"dataset {dataset}: {found}; {remedy}")
+
+
 class BundleError(PerennialError):
     """A bundle is damaged, unsigned, incompatible or answers wrongly, so that it must not serve."""
 

@@ -65,7 +65,8 @@ class Comparison(Fact):
     """Model `a` against model `b`, paired on the same rows.
 
     `difference` is the mean of loss(a) - loss(b) in `unit`, so that below zero means that `a` is better;
-    `low` and `high` bound it at `level`; `p_value` is two-sided.
+    `low` and `high` bound it at `level`; `p_value` is two-sided. `loss_b` is the mean loss of `b` on these rows,
+    against which a difference can be read as a share.
     """
 
     a: str
@@ -79,6 +80,7 @@ class Comparison(Fact):
     rows: int
     verdict: Verdict
     unit: str = "1"
+    loss_b: float | None = None
 
 
 class Evaluation(Fact):
@@ -111,6 +113,29 @@ class Decision(Fact):
     reasons: tuple[str, ...]
     passed: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+
+
+class Judgement(Fact):
+    """A decision with what it rests on.
+
+    `champion` is the version that served when the evidence was gathered ("" for none), `ledger_head` the
+    number of the ledger's last entry then (0 for an empty ledger): a promotion that finds another head has
+    lost.
+    """
+
+    decision: Decision
+    champion: str
+    against_champion: Comparison | None
+    ledger_head: int
+
+
+class Outcome(Fact):
+    """What became of a challenger: the version that serves now, and a sentence for people."""
+
+    promoted: bool
+    version: str
+    champion: str
+    sentence: str
 
 
 class CheckFinding(Fact):

@@ -38,6 +38,11 @@ class Home:
         """Evaluation reports, `<system>/<version>.html`."""
         return self.root / "reports"
 
+    @property
+    def fetched(self) -> Path:
+        """Bundles that were fetched from an artifact store, by digest; may be deleted at any time."""
+        return self.root / "fetched"
+
     def engine(self, stack: str) -> Path:
         """What ZenML and MLflow keep for one stack."""
         return self.root / "stacks" / stack

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from perennial.opaque import Opaque
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -181,7 +183,7 @@ def encode(column: Column, values: Iterable[Any]) -> npt.NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Opaque):
     """Model-ready rows under a contract.
 
     `frame` has one column per contract column (target included) and a plain RangeIndex. Rows with the same

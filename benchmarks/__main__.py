@@ -1,0 +1,26 @@
+"""`python -m benchmarks NAME`: runs one benchmark and prints its table."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "overhead": "a training run beside a bare ZenML pipeline of as many empty steps, and a plain script",
+    "startup": "how long `run.py --help` and `run.py status` take",
+    "used_cars": "accuracy and time on the real listings, for several seeds of the hold-out",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the named benchmark with its own arguments; returns 2 where the name is unknown."""
+    if not arguments or arguments[0] not in BENCHMARKS:
+        lines = "\n".join(f"  {name:<10} {about}" for name, about in BENCHMARKS.items())
+        print(f"usage: python -m benchmarks NAME\n\n{lines}", file=sys.stderr)
+        return 2
+    importlib.import_module(f"benchmarks.{arguments[0]}").main(arguments[1:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The service that answers predictions from the releases folder. Knows neither ZenML nor MLflow."""

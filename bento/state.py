@@ -1,0 +1,125 @@
+"""Which release this process answers with, and what it says about itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perennial.errors import InputError, LedgerError, PerennialError, UnknownNameError
+from perennial.home import Home, home
+from perennial.live import release
+
+if TYPE_CHECKING:
+    from perennial.live.bundle import Bundle
+    from perennial.live.predict import Predictor
+
+logger = logging.getLogger("bento.service")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the service finds what it serves, and how much one request may ask."""
+
+    releases: Path
+    system: str | None
+    public_key: Path
+    max_rows: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A release whose golden rows were answered as they must be, in this process."""
+
+    predictor: Predictor
+    max_rows: int
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that answers."""
+        return self.predictor.bundle
+
+
+@dataclass(frozen=True)
+class NotReady:
+    """Nothing answers here; `reason` is one sentence that says why."""
+
+    reason: str
+
+
+def settings(environment: Mapping[str, str]) -> Settings:
+    """The settings in PERENNIAL_RELEASES, _SYSTEM, _PUBLIC_KEY and _MAX_ROWS; raises InputError."""
+    from perennial.live.sign import PUBLIC
+
+    root = (
+        Home(Path(environment["PERENNIAL_HOME"]).absolute()) if environment.get("PERENNIAL_HOME") else home()
+    )
+    max_rows = environment.get("PERENNIAL_MAX_ROWS") or "1000"
+    if not (max_rows.isascii() and max_rows.isdigit() and int(max_rows) > 0):
+        raise InputError(f"expected PERENNIAL_MAX_ROWS to be a whole number above 0, found {max_rows!r}")
+    return Settings(
+        releases=Path(environment.get("PERENNIAL_RELEASES") or root.releases),
+        system=environment.get("PERENNIAL_SYSTEM") or None,
+        public_key=Path(environment.get("PERENNIAL_PUBLIC_KEY") or root.keys / PUBLIC),
+        max_rows=int(max_rows),
+    )
+
+
+def load(environment: Mapping[str, str]) -> Ready | NotReady:
+    """The release to answer with, its golden rows replayed just now; NotReady wherever that fails."""
+    try:
+        chosen = settings(environment)
+        return Ready(_champion(chosen), chosen.max_rows)
+    except PerennialError as error:
+        logger.error("not ready: %s", error)
+        return NotReady(str(error))
+    except Exception as error:
+        # The process stays up whatever a damaged bundle raises, and tells the reason at /readyz.
+        logger.exception("not ready")
+        return NotReady(f"the release could not be loaded ({type(error).__name__}); see the service's log")
+
+
+def facts(ready: Ready) -> dict[str, Any]:
+    """What the model says about itself at `/model`: plain JSON values."""
+    manifest = ready.bundle.manifest
+    told = ("task", "target", "unit", "candidate", "created_at", "sequence", "backend", "seed")
+    return {
+        "model": manifest.system,
+        "version": manifest.version,
+        **{name: getattr(manifest, name) for name in told},
+        "classes": list(ready.bundle.rule.classes),
+        "digest": ready.bundle.digest,
+        "dataset": dict(manifest.dataset),
+        "parity": dict(manifest.parity),
+        "metrics": ready.bundle.metrics["metrics"],
+        "contract": [asdict(column) for column in ready.bundle.contract.columns],
+        "max_rows": ready.max_rows,
+    }
+
+
+def _champion(chosen: Settings) -> Predictor:
+    from perennial.live.bundle import load_predictor
+
+    system = chosen.system or _only_system(chosen.releases)
+    bundle = release.champion_bundle(chosen.releases, system, chosen.public_key)
+    if bundle is None:
+        known = [row.system for row in release.status(chosen.releases)]
+        if system not in known:
+            raise UnknownNameError("released system", system, known)
+        raise LedgerError(f"{system}: expected a champion to serve, found none; promote a bundle first")
+    return load_predictor(bundle)
+
+
+def _only_system(releases: Path) -> str:
+    rows = release.status(releases)
+    systems = [row.system for row in rows if row.version is not None]
+    if len(systems) == 1:
+        return systems[0]
+    for row in rows:
+        if row.problem:
+            raise LedgerError(row.problem)
+    if systems:
+        raise InputError(f"expected PERENNIAL_SYSTEM to name one of {', '.join(systems)}, found it unset")
+    raise LedgerError(f"expected a champion under {releases}, found none; train and promote a model first")

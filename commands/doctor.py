@@ -1,0 +1,111 @@
+"""`run.py doctor`: what is wrong here, and how to mend it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.options import releases_folder, stack_option
+from perennial.errors import PerennialError
+
+if TYPE_CHECKING:
+    from pipelines.stack_check import Tried
+
+IMPORTS = (
+    "zenml",
+    "mlflow",
+    "sklearn",
+    "pandas",
+    "evidently",
+    "bentoml",
+    "onnxruntime",
+    "lightgbm",
+    "deltalake",
+)
+
+
+@click.command(short_help="Check this machine and the state folder, with a remedy for all it finds.")
+@stack_option
+def cli(stack: str) -> None:
+    """Check this machine and the state folder, with a remedy for all it finds."""
+    failed = 0
+    for row in examine(stack):
+        failed += not row.works
+        click.echo(f"{'ok  ' if row.works else 'FAIL'}  {row.what:<14}{row.sentence}")
+    if failed:
+        raise PerennialError(
+            f"expected nothing to mend, found {failed} of the above; the remedy stands beside each"
+        )
+
+
+def examine(stack: str) -> Iterator[Tried]:
+    """Everything that can be wrong on this machine, one after another."""
+    from perennial.home import home
+    from pipelines.stack_check import check_stack, tried
+
+    state = home()
+    yield tried("python", _python)
+    yield tried("packages", _packages)
+    yield from check_stack(stack, state.engine(stack))
+    yield tried("signing key", lambda: _signing_key(state.keys))
+    releases = releases_folder(stack)
+    for system in sorted(p.name for p in releases.iterdir()) if releases.is_dir() else ():
+        yield tried(system, lambda system=system: _champion(releases, system, state.keys))
+
+
+def _python() -> str:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        raise ValueError(
+            f"expected Python 3.11 to 3.13, found {found}; remove .venv and run `make setup` with another"
+        )
+    return found
+
+
+def _packages() -> str:
+    """Imports what pip only believes to be compatible."""
+    broken = []
+    for name in IMPORTS:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            broken.append(f"{name} ({error})")
+    if broken:
+        raise ValueError(
+            f"expected all packages to import, found broken: {', '.join(broken)}; run `make setup`"
+        )
+    return f"{len(IMPORTS)} import"
+
+
+def _signing_key(folder: Path) -> str:
+    from perennial.live.sign import PRIVATE
+
+    path = folder / PRIVATE
+    if not path.exists():
+        return "none yet; the first bundle makes one"
+    mode = path.stat().st_mode & 0o777
+    if mode != 0o600:
+        raise ValueError(f"expected {path} with mode 0600, found {mode:04o}; run `chmod 600 {path}`")
+    return f"{path}, mode 0600"
+
+
+def _champion(releases: Path, system: str, keys: Path) -> str:
+    """Verifies the ledger's chain and replays the champion's golden rows."""
+    from perennial.live.bundle import load_predictor
+    from perennial.live.release import champion_bundle, history
+    from perennial.live.sign import PUBLIC
+
+    entries = history(releases, system)
+    bundle = champion_bundle(releases, system, keys / PUBLIC)
+    if bundle is None:
+        return "nothing released yet"
+    load_predictor(bundle)
+    rows = len(bundle.golden["rows"])
+    return (
+        f"{bundle.manifest.version} serves: {len(entries)} ledger entries are whole, {rows} golden rows match"
+    )

@@ -1,0 +1,60 @@
+"""The options that every command with a config takes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from perennial.config import Config
+
+DEFAULT_STACK = "local"
+
+
+def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --config, --set and --stack; the command gets `config: Config` and `stack: str`."""
+
+    @click.option("--config", "config_path", required=True, metavar="FILE", help="The system's YAML file.")
+    @click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Lay a value over the file; may be repeated.",
+    )
+    @stack_option
+    @functools.wraps(function)
+    def with_config(config_path: str, settings: tuple[str, ...], **options: Any) -> Any:
+        return function(config=read_config(config_path, settings), **options)
+
+    return with_config
+
+
+def stack_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --stack."""
+    about = f"Where it runs: a file in configs/stacks. Default: {DEFAULT_STACK}."
+    return click.option("--stack", default=DEFAULT_STACK, metavar="NAME", help=about)(function)
+
+
+def read_config(path: str, settings: tuple[str, ...] = ()) -> Config:
+    """The checked config of a system that exists, with candidates that exist; raises InputError."""
+    from perennial import systems
+    from perennial.config import Config
+    from perennial.config_file import load
+
+    config = load(path, Config, settings).config
+    systems.get(config.system)
+    return config
+
+
+def releases_folder(stack: str) -> Path:
+    """The folder of bundles and ledgers of a stack; raises UnknownNameError or ConfigError."""
+    from perennial.home import home
+    from pipelines.stack import read
+
+    configured = read(stack).releases
+    return Path(configured).absolute() if configured else home().releases

@@ -1,0 +1,37 @@
+"""`run.py promote`: a release by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.options import config_options, releases_folder
+
+if TYPE_CHECKING:
+    from perennial.config import Config
+
+
+@click.command(short_help="Release a bundle by hand, with a reason that goes into the ledger.")
+@config_options
+@click.option("--version", required=True, metavar="vN", help="The bundle to release.")
+@click.option("--reason", required=True, help="Why; kept in the ledger.")
+def cli(config: Config, stack: str, version: str, reason: str) -> None:
+    """Release a bundle by hand: its signature, digests and golden rows are checked first."""
+    from perennial.evidence import Decision
+    from perennial.home import home
+    from perennial.live import release, sign
+
+    releases = releases_folder(stack)
+    entry = release.promote(
+        releases,
+        config.system,
+        version,
+        Decision(promote=True, reasons=(f"by hand: {reason}",)),
+        len(release.history(releases, config.system)),
+        home().keys / sign.PUBLIC,
+        datetime.now(UTC),
+        release.whoami(),
+    )
+    click.echo(f"{config.system} {entry.facts.version} serves now (was: {entry.facts.from_version or 'nothing'})")

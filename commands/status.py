@@ -1,0 +1,36 @@
+"""`run.py status`: what serves, since when and why. Reads the ledgers alone, so that it answers at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.options import stack_option
+
+if TYPE_CHECKING:
+    from perennial.live.release import Status
+
+
+@click.command(short_help="Show what serves, since when and why.")
+@stack_option
+def cli(stack: str) -> None:
+    """Show what serves, since when and why."""
+    from commands.options import releases_folder
+    from perennial.live.release import status
+
+    rows = status(releases_folder(stack))
+    if not rows:
+        click.echo("nothing is released yet; run `python run.py demo`, or train with a config")
+        return
+    for row in rows:
+        click.echo(f"{row.system:<14}{_sentence(row)}")
+
+
+def _sentence(row: Status) -> str:
+    if row.problem:
+        return row.problem
+    waiting = f"; {row.waiting} is packaged, not released" if row.waiting else ""
+    if row.version is None or row.since is None:
+        return f"nothing released{waiting}"
+    return f"{row.version} serves since {row.since:%Y-%m-%d %H:%M} UTC, by {row.who}, entry {row.entries}{waiting}"

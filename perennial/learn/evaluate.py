@@ -1,0 +1,79 @@
+"""How good a fitted model is on rows that nothing was fitted or tuned on, beside its baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from perennial.errors import NotEnoughDataError
+from perennial.evidence import Evaluation
+from perennial.learn.baselines import baselines_for, fit_baseline
+from perennial.learn.compare import Contender, compare_answers
+from perennial.learn.details import classification_details, regression_details, segments
+from perennial.learn.importance import permutation_importance
+from perennial.learn.metrics import measure, pairs_of
+from perennial.learn.models import FittedModel
+from perennial.learn.tasks import RULES
+from perennial.table import Table
+
+if TYPE_CHECKING:
+    from perennial.config import Evaluate
+
+
+def evaluate(
+    system: str,
+    fitted: FittedModel,
+    train: Table,
+    holdout: Table,
+    rules: Evaluate,
+    segment_columns: tuple[str, ...],
+    seed: int,
+) -> Evaluation:
+    """Metrics of the model and of every baseline on the same rows, paired comparisons, and details for the
+    report.
+
+    Args:
+        system: the system's name.
+        fitted: the model.
+        train: the rows that the model was fitted on; baselines are fitted on them too.
+        holdout: unseen rows under the same contract.
+        rules: resamples and levels.
+        segment_columns: features by which errors are broken down.
+        seed: draws resamples, shuffles and samples.
+
+    Raises:
+        NotEnoughDataError: if `holdout` has no rows.
+    """
+    if len(holdout) == 0:
+        raise NotEnoughDataError(
+            f"evaluation of {system}", 0, 1, "widen the hold-out or collect more records"
+        )
+    rule, task = fitted.rule, RULES[fitted.rule.task]
+    truth, answers = holdout.y, fitted.predict(holdout)
+    unit = rule.unit or "1"
+    how: dict[str, Any] = {"resamples": rules.resamples, "level": rules.level, "seed": seed}
+    champion = Contender(fitted.candidate, answers, rule.classes)
+    baselines, against = {}, []
+    for name in baselines_for(train.contract):
+        naive = fit_baseline(name, train).contend(holdout)
+        baselines[name] = measure(truth, naive.answers, task.metrics, classes=naive.classes, unit=unit, **how)
+        against.append(compare_answers(champion, naive, truth, loss=task.loss, unit=unit, **how))
+    pairs = pairs_of(truth, answers, rule.classes)
+    if rule.task == "classification":
+        details = classification_details(pairs)
+    else:
+        level = rule.interval.level if rule.interval is not None else None
+        details = regression_details(pairs, answers, level, seed)
+    details["segments"] = segments(
+        holdout, answers, segment_columns, task, classes=rule.classes, unit=unit, **how
+    )
+    details["importance"] = permutation_importance(fitted, holdout.X, truth, loss=task.loss, **how)
+    return Evaluation(
+        system=system,
+        task=rule.task,
+        candidate=fitted.candidate,
+        rows=len(holdout),
+        metrics=measure(truth, answers, task.metrics, classes=rule.classes, unit=unit, **how),
+        baselines=baselines,
+        against_baselines=tuple(against),
+        details=details,
+    )

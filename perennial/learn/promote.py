@@ -1,0 +1,214 @@
+"""Whether a challenger is released. Every rule, passed or failed, says a sentence with its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from perennial.errors import Violation, ViolationsError, suggestion
+from perennial.evidence import Comparison, Decision, Evaluation
+from perennial.learn.compare import holm
+from perennial.learn.tasks import RULES
+from perennial.live.answer import Task
+
+if TYPE_CHECKING:
+    from perennial.config import Promotion
+
+
+PARITY_FACTS = (
+    *("largest", "p999", "rows", "largest_near", "p999_near", "rows_near", "allowed_largest", "allowed_p999"),
+    "reason",
+)
+"""What the sentence about the export repeats of its gate's findings."""
+
+
+class Ruling(NamedTuple):
+    """What one rule says."""
+
+    rule: str
+    passed: bool
+    sentence: str
+
+
+def decide(
+    evaluation: Evaluation,
+    against_champion: Comparison | None,
+    champion_same: bool,
+    parity: Mapping[str, Any] | None,
+    rules: Promotion,
+) -> Decision:
+    """Whether to promote: only if every rule passes.
+
+    Args:
+        evaluation: the challenger on unseen rows.
+        against_champion: challenger (a) against champion (b) on rows that neither was fitted on; None if
+            nothing serves yet.
+        champion_same: whether the champion is this very model.
+        parity: what the export gate found (see `perennial.live.parity`): `passed`, and `required` where a
+            model without an export must not ship; None or empty if no export was asked for.
+        rules: the promotion section of the config.
+
+    Raises:
+        ViolationsError: if a floor or a ceiling names an unknown or unsuitable metric.
+    """
+    task: Task = "regression" if evaluation.task == "regression" else "classification"
+    violations = check_promotion(rules, task)
+    if violations:
+        raise ViolationsError("promotion", violations)
+    rulings = [
+        _complete(evaluation, task),
+        _enough_rows(evaluation, rules),
+        *_baselines(evaluation, rules),
+        *_bounds(evaluation, rules),
+        _champion(against_champion, rules),
+        _parity(parity),
+        _new(champion_same),
+    ]
+    failed = [r.rule for r in rulings if not r.passed]
+    return Decision(
+        promote=not failed,
+        reasons=tuple(r.sentence for r in rulings),
+        passed=tuple(r.rule for r in rulings if r.passed),
+        failed=tuple(failed),
+    )
+
+
+def check_promotion(rules: Promotion, task: Task) -> list[Violation]:
+    """All that is wrong with the floors and ceilings of a config for this task; empty if nothing is."""
+    found = []
+    for section, ending, bounds in (
+        ("floors", "_score", rules.floors),
+        ("ceilings", "_error", rules.ceilings),
+    ):
+        known = [name for name in RULES[task].metrics if name.endswith(ending)]
+        for name, bound in bounds.items():
+            where = f"promotion.{section}.{name}"
+            if name not in known:
+                kind = f"metric for {task} that ends in {ending}"
+                near = suggestion(name, known)
+                found.append(Violation(where, f"expected a {kind}, found {name!r}{near}"))
+            elif not math.isfinite(bound):
+                found.append(Violation(where, f"expected a finite number, found {bound}"))
+    return found
+
+
+def _complete(evaluation: Evaluation, task: Task) -> Ruling:
+    needed = [n for n in RULES[task].metrics if n not in RULES[task].optional]
+    measured = {m.name: m for m in evaluation.metrics}
+    absent = [n for n in needed if n not in measured]
+    broken = [m.name for m in evaluation.metrics if not all(map(math.isfinite, (m.value, m.low, m.high)))]
+    if absent or broken:
+        parts = [f"missing {', '.join(absent)}"] * bool(absent) + [f"not finite {', '.join(broken)}"] * bool(
+            broken
+        )
+        return Ruling("metrics", False, f"Expected complete and finite metrics, found {' and '.join(parts)}.")
+    return Ruling("metrics", True, f"All {len(evaluation.metrics)} metrics were measured and are finite.")
+
+
+def _enough_rows(evaluation: Evaluation, rules: Promotion) -> Ruling:
+    enough = evaluation.rows >= rules.min_rows
+    sentence = f"The evidence rests on {evaluation.rows:,} unseen rows, {rules.min_rows:,} are needed."
+    return Ruling("min_rows", enough, sentence)
+
+
+def _baselines(evaluation: Evaluation, rules: Promotion) -> Iterator[Ruling]:
+    """The challenger must be better than every baseline; p-values are adjusted for being several (Holm)."""
+    compared = evaluation.against_baselines
+    left_out = sorted(set(evaluation.baselines) - {c.b for c in compared})
+    if left_out or not compared:
+        names = ", ".join(left_out) or "any baseline"
+        yield Ruling("baselines", False, f"Expected a comparison with {names}, found none.")
+    for comparison, p_value in zip(compared, holm([c.p_value for c in compared]), strict=True):
+        better = comparison.verdict == "better" and comparison.difference < 0 and p_value <= rules.alpha
+        verb = "beats" if better else "does not beat"
+        yield Ruling(
+            f"baseline {comparison.b}",
+            better,
+            f"{evaluation.candidate} {verb} the baseline {comparison.b}: {_numbers(comparison)}, adjusted "
+            f"p {p_value:.2g} at alpha {rules.alpha:g}.",
+        )
+
+
+def _bounds(evaluation: Evaluation, rules: Promotion) -> Iterator[Ruling]:
+    measured = {m.name: m for m in evaluation.metrics}
+    for word, bounds in (("floor", rules.floors), ("ceiling", rules.ceilings)):
+        for name, bound in bounds.items():
+            metric = measured.get(name)
+            if metric is None:
+                yield Ruling(
+                    f"{word} {name}", False, f"{name} was not measured, so its {word} {bound:g} is not met."
+                )
+                continue
+            kept = metric.value >= bound if word == "floor" else metric.value <= bound
+            unit = "" if metric.unit == "1" else f" {metric.unit}"
+            sentence = (
+                f"{name} is {metric}{unit}, {'within' if kept else 'beyond'} the {word} {bound:g}{unit}."
+            )
+            yield Ruling(f"{word} {name}", kept, sentence)
+
+
+def _champion(comparison: Comparison | None, rules: Promotion) -> Ruling:
+    """`better`: significantly so. `not_worse`: not significantly worse, and no more than the margin behind.
+
+    `not_worse` judges the mean difference itself and not the far end of its interval: on a hold-out of a few
+    hundred rows that end lies beyond any margin worth having, and no retrained model would ever be
+    released. The interval stands in the sentence.
+    """
+    if comparison is None:
+        return Ruling("champion", True, "There is no champion yet to compare with.")
+    against = f"Against the champion {comparison.b}: {_numbers(comparison)}, p {comparison.p_value:.2g}"
+    if comparison.verdict == "not enough data":
+        return Ruling(
+            "champion", False, f"{against}; {comparison.rows:,} rows are not enough data for a verdict."
+        )
+    significant = comparison.p_value <= rules.alpha
+    if rules.champion == "better":
+        better = significant and comparison.verdict == "better" and comparison.difference < 0
+        return Ruling(
+            "champion", better, f"{against}; {'better' if better else 'not better'} at {rules.alpha:g}."
+        )
+    if comparison.loss_b is None or not math.isfinite(comparison.difference):
+        return Ruling("champion", False, f"{against}; the champion's own loss is not known.")
+    allowed = rules.champion_margin * abs(comparison.loss_b)
+    behind = comparison.verdict == "worse" or (significant and comparison.difference > 0)
+    kept = not behind and comparison.difference <= allowed
+    verdict = "not worse" if kept else "worse"
+    return Ruling(
+        "champion", kept, f"{against}; {verdict}, with a margin of {allowed:.3g} ({rules.champion_margin:g})."
+    )
+
+
+def _parity(parity: Mapping[str, Any] | None) -> Ruling:
+    if not parity:
+        return Ruling("parity", True, "No export was asked for, so the fitted model itself serves.")
+    facts = [f"{name} {_short(parity[name])}" for name in PARITY_FACTS if name in parity]
+    told = f" ({', '.join(facts)})" if facts else ""
+    if parity.get("passed") is True:
+        return Ruling("parity", True, f"The export answers like the fitted model{told}.")
+    if parity.get("required") is True:
+        return Ruling("parity", False, f"The export is required and does not pass its gate{told}.")
+    return Ruling(
+        "parity", True, f"The export does not pass its gate{told}, so the fitted model itself serves."
+    )
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "not finite"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _new(champion_same: bool) -> Ruling:
+    if champion_same:
+        return Ruling("identical", False, "This very model is already serving.")
+    return Ruling("identical", True, "The model differs from what serves.")
+
+
+def _numbers(comparison: Comparison) -> str:
+    unit = "" if comparison.unit == "1" else f" {comparison.unit}"
+    bounds = f"[{comparison.low:.3g}, {comparison.high:.3g}]"
+    return (
+        f"{comparison.loss} differs by {comparison.difference:.3g} {bounds}{unit} "
+        f"on {comparison.rows:,} rows ({comparison.verdict})"
+    )

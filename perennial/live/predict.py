@@ -1,0 +1,130 @@
+"""Rows in, answers out: the same numbers for a request, a file, a service and a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perennial.live.answer import AnswerRule, Answers, answer
+from perennial.live.reference import training_ranges
+from perennial.live.rows import ParsedRows, RowReader
+
+if TYPE_CHECKING:
+    from perennial.live.bundle import Bundle
+    from perennial.live.models import Model
+
+CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Answers with what a caller must know about them, in the rows' order.
+
+    `answers` of rows in `invalid` are NaN or "" and must not be shown; `as_json_rows` writes null.
+    """
+
+    answers: Answers
+    flags: tuple[tuple[str, ...], ...]
+    invalid: npt.NDArray[np.bool_]
+    model_version: str
+    rule: AnswerRule
+    parsed: ParsedRows
+
+    def __len__(self) -> int:
+        return len(self.invalid)
+
+
+class Predictor:
+    """A loaded model with its bundle; may be shared between threads."""
+
+    def __init__(self, bundle: Bundle, model: Model) -> None:
+        self.bundle = bundle
+        self.model = model
+        self._version = bundle.manifest.version
+        self._reader = RowReader(bundle.contract, training_ranges(bundle.reference))
+
+    def answer_rows(self, rows: Any, max_rows: int = 1000) -> Answered:
+        """The answers to the rows of a request (a list of JSON objects); raises TableError."""
+        return self._answered(self._reader.request(rows, max_rows))
+
+    def answer_columns(self, columns: Mapping[str, Sequence[Any]]) -> Answered:
+        """The answers to the rows of a file, given as columns; raises TableError on missing columns."""
+        return self._answered(self._reader.columns(columns))
+
+    def _answered(self, parsed: ParsedRows) -> Answered:
+        return answer_parsed(parsed, self.model, self.bundle.rule, self._version)
+
+
+def answer_parsed(parsed: ParsedRows, model: Model, rule: AnswerRule, version: str) -> Answered:
+    """The answers of a model to parsed rows; invalid rows are blank."""
+    answers = answer(raw_in_chunks(model, parsed.matrix, len(rule.classes)), rule)
+    if parsed.invalid.any():
+        answers = _blanked(answers, parsed.invalid)
+    return Answered(answers, parsed.flags, parsed.invalid, version, rule, parsed)
+
+
+def raw_in_chunks(model: Model, matrix: npt.NDArray[np.float64], n_classes: int) -> npt.NDArray[np.float64]:
+    """The raw outputs for any number of rows, in bounded memory."""
+    if not len(matrix):
+        return np.empty((0, n_classes) if n_classes else 0)
+    if len(matrix) <= CHUNK_ROWS:
+        return model.raw(matrix)
+    starts = range(0, len(matrix), CHUNK_ROWS)
+    return np.concatenate([model.raw(matrix[start : start + CHUNK_ROWS]) for start in starts])
+
+
+def _blanked(answers: Answers, invalid: npt.NDArray[np.bool_]) -> Answers:
+    prediction = np.where(invalid, "" if answers.prediction.dtype.kind == "U" else np.nan, answers.prediction)
+    blank = replace(answers, prediction=prediction)
+    if answers.low is not None and answers.high is not None:
+        low, high = (np.where(invalid, np.nan, bound) for bound in (answers.low, answers.high))
+        blank = replace(blank, low=low, high=high)
+    if answers.probabilities is not None:
+        blank = replace(blank, probabilities=np.where(invalid[:, None], np.nan, answers.probabilities))
+    return blank
+
+
+def as_json_rows(answered: Answered) -> list[dict[str, Any]]:
+    """One JSON object per row; what cannot be answered is null, never NaN.
+
+    Regression: `prediction`, `prediction_low`, `prediction_high` (null without an interval); classification:
+    `prediction`, `probabilities` {class: p}. Both: `model_version` ("v3") and `flag` ("" or sentences
+    joined by "; ").
+    """
+    n, answers, version = len(answered), answered.answers, answered.model_version
+    flags = ["; ".join(texts) for texts in answered.flags]
+    predictions = answers.prediction.tolist()
+    if answers.probabilities is not None:
+        names = answered.rule.classes
+        shares = answers.probabilities.tolist()
+        return [
+            {
+                "prediction": predictions[i] or None,
+                "probabilities": dict(zip(names, map(finite, shares[i]), strict=True)),
+                "model_version": version,
+                "flag": flags[i],
+            }
+            for i in range(n)
+        ]
+    low = [None] * n if answers.low is None else answers.low.tolist()
+    high = [None] * n if answers.high is None else answers.high.tolist()
+    return [
+        {
+            "prediction": finite(predictions[i]),
+            "prediction_low": finite(low[i]),
+            "prediction_high": finite(high[i]),
+            "model_version": version,
+            "flag": flags[i],
+        }
+        for i in range(n)
+    ]
+
+
+def finite(value: float | None) -> float | None:
+    """The number, or None where there is none to show."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,211 @@
+"""The evaluation report: one self-contained HTML file with the decision and its evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from perennial.evidence import (
+    CheckReport,
+    Comparison,
+    DatasetReference,
+    Decision,
+    Evaluation,
+    Fact,
+    SearchResult,
+)
+from perennial.live import figures, fit_figures, text
+from perennial.live import report_tables as tables
+from perennial.live.page import page
+
+MOST_SEGMENTS = 150
+MOST_FEATURES = 60
+_PROVENANCE = ("seed", "code_digest", "parameters", "parity", "environment")
+
+
+class ReportFacts(Fact):
+    """Everything that the report says; `target` is what is predicted, `unit` that of a predicted number.
+
+    `champion` is the version that was serving when the decision fell, None at the first release; `manifest`
+    is the bundle's, or as much of it as is known.
+    """
+
+    system: str
+    title: str
+    version: str
+    created_at: datetime
+    target: str
+    dataset: DatasetReference
+    checks: CheckReport
+    search: SearchResult
+    evaluation: Evaluation
+    decision: Decision
+    manifest: dict[str, Any]
+    unit: str = ""
+    champion: str | None = None
+    against_champion: Comparison | None = None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A sentence of the decision; `outcome` is passed, failed, or empty where the rule is not named."""
+
+    outcome: str
+    sentence: str
+
+
+def report_html(facts: ReportFacts) -> str:
+    """The report as one HTML document that needs neither network nor scripts; equal facts give equal text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=text.number_text,
+        fixed=text.fixed_text,
+        percent=text.percent_text,
+        p_value=text.p_value_text,
+        metric=text.metric_text,
+        metric_title=text.metric_title,
+        time=text.time_text,
+        svg=Markup,
+    )
+    environment.globals.update(count=text.count_text, interval=text.interval_text)
+    body = environment.get_template("report.html.jinja").render(facts=facts, **_views(facts))
+    return page(f"{facts.title} {facts.version}: evaluation report", body)
+
+
+def reasons(decision: Decision) -> list[Reason]:
+    """Every sentence and every rule of the decision with its outcome, failed ones first.
+
+    A sentence belongs to the one rule whose words it holds; what that leaves over shares an outcome if all
+    rules left over do. A sentence that still fits no rule is merely stated, and a rule without a sentence
+    stands for itself, so that nothing is shown as passed or failed by guess.
+    """
+    rules = dict.fromkeys(decision.failed, "failed") | dict.fromkeys(decision.passed, "passed")
+    claims = {s: [rule for rule in rules if _words(rule) <= _words(s)] for s in decision.reasons}
+    found = {
+        s: claimed[0]
+        for s, claimed in claims.items()
+        if len(claimed) == 1 and sum(claimed[0] in other for other in claims.values()) == 1
+    }
+    outcomes = {s: rules[found[s]] if s in found else "" for s in decision.reasons}
+    left = [rule for rule in rules if rule not in found.values()]
+    unclaimed = [s for s in decision.reasons if s not in found]
+    if len(left) == len(unclaimed) and len({rules[rule] for rule in left}) == 1:
+        outcomes |= dict.fromkeys(unclaimed, rules[left[0]])
+        left = []
+    listed = [Reason(outcomes[s], s) for s in decision.reasons] + [Reason(rules[rule], rule) for rule in left]
+    return sorted(listed, key=lambda reason: ("failed", "", "passed").index(reason.outcome))
+
+
+def verdict(facts: ReportFacts) -> str:
+    """The decision in one sentence.
+
+    Says what was promoted or kept, and why: on what numbers, or which rules failed.
+    """
+    decision, said = facts.decision, reasons(facts.decision)
+    if decision.promote:
+        over = f" in place of {facts.champion}" if facts.champion else " as the first release"
+        passed = len(decision.passed)
+        rules = (
+            f"{'all ' * (passed > 1)}{text.count_text(passed, 'rule')} passed"
+            if passed
+            else "the rules passed"
+        )
+        return f"{facts.version} was promoted{over}: {rules}{_headline(facts)}."
+    failed = [r.sentence for r in said if r.outcome == "failed"] or [r.sentence for r in said]
+    why = "; and ".join(_clause(sentence) for sentence in failed) or "the decision gives no reason"
+    if facts.champion:
+        return f"{facts.champion} was kept and {facts.version} was not promoted, because {why}."
+    return f"{facts.version} was not promoted, because {why}."
+
+
+def _words(sentence: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[\w.-]*\w", sentence.lower()))
+
+
+def _clause(sentence: str) -> str:
+    """A sentence without its full stop and, unless it starts with a name, its capital."""
+    clause = sentence.strip().rstrip(".")
+    return clause[:1].lower() + clause[1:] if clause[1:2].islower() else clause
+
+
+def _headline(facts: ReportFacts) -> str:
+    """The first metric of the evaluation beside the best baseline's, to follow the verdict."""
+    metric = next(iter(facts.evaluation.metrics), None)
+    if metric is None or not text.is_number(metric.value):
+        return ""
+    unit = "" if metric.unit in ("", "1") else f" {metric.unit}"
+    estimate = text.interval_text(metric.value, metric.low, metric.high)
+    shown = f"; {text.metric_text(metric.name)} {estimate}{unit}"
+    baseline = figures.best_baseline(facts.evaluation, metric.name)
+    if baseline is None:
+        return shown
+    found = next(m for m in facts.evaluation.baselines[baseline] if m.name == metric.name)
+    return f"{shown} against {text.number_text(found.value, 3)}{unit} for the best baseline, {baseline}"
+
+
+def _primary(facts: ReportFacts) -> str:
+    """The metric that the search went by, or the first that was measured on the hold-out."""
+    names = [m.name for m in facts.evaluation.metrics]
+    searched = facts.search.best.metric
+    return searched if searched in names or not names else names[0]
+
+
+def _views(facts: ReportFacts) -> dict[str, Any]:
+    """What the template shows, as plain values and figures."""
+    evaluation, details, primary = facts.evaluation, facts.evaluation.details, _primary(facts)
+    baseline = figures.best_baseline(evaluation, primary)
+    segments = figures.listed(details, "segments")
+    return {
+        "target": text.with_unit(text.target_text(facts.target, facts.unit), facts.unit),
+        "verdict": verdict(facts),
+        "reasons": reasons(facts.decision),
+        "primary": primary,
+        "primary_unit": next((m.unit for m in evaluation.metrics if m.name == primary), ""),
+        "baseline": baseline,
+        "headline": tables.headline_rows(evaluation, baseline),
+        "findings": tables.finding_rows(facts.checks),
+        "severities": tables.severity_counts(facts.checks),
+        "comparisons": [c for c in (facts.against_champion, *evaluation.against_baselines) if c is not None],
+        "metric_figures": figures.metric_figures(evaluation),
+        "fit_figures": _fit_figures(facts),
+        "threshold": details.get("threshold"),
+        "calibration_error": details.get("expected_calibration_error"),
+        "confusion": tables.confusion_matrix(details.get("confusion")),
+        "classes": tables.class_rows(details.get("classification_report")),
+        "coverage": tables.mapping(details.get("interval")),
+        "segments": segments[:MOST_SEGMENTS],
+        "segments_left_out": max(0, len(segments) - MOST_SEGMENTS),
+        "segment_figures": figures.segment_figures(evaluation),
+        "importance": figures.by_drop(details)[:MOST_FEATURES],
+        "importance_figure": figures.importance_figure(evaluation, primary),
+        "searched_metric": figures.searched_metric(facts.search, evaluation.task),
+        "searched": tables.searched_rows(facts.search),
+        "trials": tables.trial_rows(facts.search),
+        "trials_figure": figures.trials_figure(facts.search, evaluation.task),
+        "manifest": tables.flat_rows(facts.manifest),
+        "parts": {k: tables.flat_rows(v) for k, v in facts.manifest.items() if isinstance(v, Mapping) and v},
+        "not_stated": [k for k in _PROVENANCE if facts.manifest.get(k) in (None, {}, "")],
+    }
+
+
+def _fit_figures(facts: ReportFacts) -> list[figures.Figure]:
+    details, target = facts.evaluation.details, text.target_text(facts.target, facts.unit)
+    if facts.evaluation.task == "classification":
+        return [fit_figures.calibration_figure(details)]
+    return [
+        *fit_figures.truth_figures(details, target, facts.unit),
+        *fit_figures.decile_figures(details, target, facts.unit),
+    ]

@@ -1,0 +1,1 @@
+"""Wiring: which step feeds which, and the ZenML stack they run on. No arithmetic."""

@@ -1,0 +1,55 @@
+"""From a source to a verdict: one challenger, collected, checked, trained, proven, judged and reported."""
+
+from __future__ import annotations
+
+from zenml import pipeline
+from zenml.config import CachePolicy
+from zenml.enums import ExecutionMode
+
+import materializers  # noqa: F401  (first registration wins)
+from perennial.config import Config
+from pipelines.source_digest import source_digest
+from steps.check import check
+from steps.collect import collect
+from steps.evaluate import evaluate
+from steps.fit import fit
+from steps.judge import judge
+from steps.package import package
+from steps.promote import promote
+from steps.report import report
+from steps.search import search
+from steps.split import split
+from steps.tracking import track
+
+
+@pipeline(
+    name="training",
+    cache_policy=CachePolicy(cache_func=source_digest),
+    execution_mode=ExecutionMode.FAIL_FAST,
+)
+def training(config: Config, digests: dict[str, str], releases: str) -> None:
+    """One challenger from collection to verdict. Every step gets its own config section alone.
+
+    Args:
+        config: the resolved config.
+        digests: SHA-256 of the `config` and of the `code`, for the bundle's manifest.
+        releases: the folder of bundles and ledgers.
+    """
+    system, seed = config.system, config.seed
+    dataset = collect(system, config.source, seed)
+    table, checks = check(dataset, system, config.source, config.checks)
+    train, holdout = split(table, config.split, seed)
+    found = search(train, system, config.split, config.learn, seed)
+    model = fit(train, found, config.split, config.learn, config.evaluate.prediction_level, seed)
+    evaluation = evaluate(model, train, holdout, system, config.evaluate, seed)
+    bundle = package(
+        model, train, holdout, evaluation, dataset, system, config.bundle, digests, seed, releases
+    )
+    judgement = judge(
+        bundle, evaluation, holdout, config.promotion, config.evaluate.resamples, seed, releases
+    )
+    outcome = promote(bundle, evaluation, judgement, releases)
+    page = report(bundle, dataset, checks, found, evaluation, judgement, outcome)
+    track.with_options(settings={"experiment_tracker": {"experiment_name": system}})(
+        config, bundle, evaluation, found, outcome, page
+    )

@@ -1,0 +1,36 @@
+"""Clean, model-ready rows, and a report on everything that was found on the way."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+from zenml import step
+
+from perennial import systems
+from perennial.config import Checks, FileSource, GeneratorSource
+from perennial.data import checks, dataset
+from perennial.evidence import CheckReport, DatasetReference
+from perennial.home import home
+from perennial.table import Table
+
+logger = logging.getLogger(__name__)
+
+
+@step
+def check(
+    reference: DatasetReference, system: str, source: FileSource | GeneratorSource, rules: Checks
+) -> tuple[Annotated[Table, "table"], Annotated[CheckReport, "check_report"]]:
+    """The rows that fit the contract; raises CheckError where the data must not be trained on."""
+    plugin = systems.get(system)
+    checked = checks.check(plugin.prepare(dataset.read(reference)), plugin.contract(source), rules)
+    path = home().quarantine / system / f"{reference.fingerprint[:12]}.parquet"
+    report = checks.quarantine(checked, path)
+    for finding in report.findings:
+        logger.log(logging.WARNING if finding.severity != "note" else logging.INFO, "%s", finding.message)
+    logger.info(
+        "checked %s rows: %s usable, %s rejected",
+        *(f"{n:,}" for n in (report.rows_in, report.rows_out, report.quarantined)),
+    )
+    checks.require(report)
+    return checked.table, report

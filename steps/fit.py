@@ -1,0 +1,33 @@
+"""The chosen candidate, fitted to all training rows."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+from zenml import step
+
+from perennial.config import GroupedSplit, Learn, StratifiedSplit, TimeSplit
+from perennial.data import splits
+from perennial.evidence import SearchResult
+from perennial.learn.chosen import fit_chosen
+from perennial.learn.models import FittedModel
+from perennial.table import Table
+
+logger = logging.getLogger(__name__)
+
+
+@step
+def fit(
+    train: Table,
+    found: SearchResult,
+    rules: StratifiedSplit | GroupedSplit | TimeSplit,
+    learn: Learn,
+    prediction_level: float,
+    seed: int,
+) -> Annotated[FittedModel, "model"]:
+    """The fitted model, with prediction intervals from out-of-fold residuals."""
+    folds = splits.folds(train, rules, learn.folds, seed)
+    model = fit_chosen(train, folds, found.best, learn, prediction_level, seed)
+    logger.info("fitted %s to %s rows in %.1f s", model.candidate, f"{len(train):,}", model.seconds)
+    return model

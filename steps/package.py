@@ -1,0 +1,56 @@
+"""The model with everything that it needs to be checked, judged and served, signed."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Annotated
+
+from zenml import step
+
+from perennial import config
+from perennial.evidence import DatasetReference, Evaluation
+from perennial.home import home
+from perennial.learn.models import FittedModel
+from perennial.live import bundle, sign
+from perennial.live.bundle import Bundle, Parts
+from perennial.table import Table
+
+logger = logging.getLogger(__name__)
+
+
+@step(enable_cache=False)
+def package(
+    model: FittedModel,
+    train: Table,
+    holdout: Table,
+    evaluation: Evaluation,
+    dataset: DatasetReference,
+    system: str,
+    options: config.Bundle,
+    digests: dict[str, str],
+    seed: int,
+    releases: str,
+) -> Annotated[Bundle, "bundle"]:
+    """The bundle, opened again from disk; one that is there already is not written twice."""
+    parts = Parts(
+        system=system,
+        estimator=model.estimator,
+        contract=model.contract,
+        rule=model.rule,
+        train=train,
+        holdout=holdout,
+        evaluation=evaluation,
+        candidate=model.candidate,
+        parameters=model.parameters,
+        dataset=dataset,
+        config_digest=digests["config"],
+        code_digest=digests["code"],
+        seed=seed,
+        options=options,
+    )
+    key = sign.key_pair(home().keys)
+    built = bundle.build(parts, bundle.bundles_folder(releases, system), key, datetime.now(UTC))
+    opened = bundle.open_bundle(built.path, key.public_path)
+    logger.info("packaged %s %s: served by %s", system, opened.manifest.version, opened.manifest.backend)
+    return opened

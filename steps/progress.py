@@ -1,0 +1,29 @@
+"""A progress bar on the terminal; silent where there is none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from perennial.evidence import Trial
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[Trial], None]]:
+    """A function to call after every trial; the bar shows the best score so far."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    scores: list[float] = []
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+
+        def advance(trial: Trial) -> None:
+            scores.append(trial.score)
+            best = max(scores) if trial.metric.endswith("_score") else min(scores)
+            bar.update(task, advance=1, description=f"{what}: best {trial.metric} {best:.4g}")
+
+        yield advance
