@@ -15,6 +15,7 @@ ENVELOPE = frozenset(("rows", "prediction_id", "prediction_ids"))
 ID = re.compile(r"[\x20-\x7e]{1,128}")
 ID_RULE = "1 to 128 printable ASCII characters"
 FORMS = 'expected {"rows": [{...}, ...]}, one row {...}, or a list of rows [{...}, ...]'
+SHOWN = 1000
 PLACE = re.compile(r"rows\[(\d+)\](?:\.(.*))?", re.DOTALL)
 
 
@@ -97,15 +98,15 @@ def parse_json(body: bytes) -> Any:
 
 
 def from_table(error: TableError) -> Refused:
-    """The refusal that says what is wrong with which row and field."""
+    """The refusal that says what is wrong with which row and field; lists the first SHOWN problems."""
     violations = []
-    for one in error.violations:
+    for one in error.violations[:SHOWN]:
         place = PLACE.fullmatch(one.where)
         row, field = (int(place[1]), place[2]) if place else (None, one.where or None)
         violations.append(violation(row, field, one.problem))
-    count = len(violations)
+    count = len(error.violations)
     first = error.violations[0]
-    rest = f", and {count - 1} more (see violations)" if count > 1 else ""
+    rest = f", and {count - 1:,} more (see violations)" if count > 1 else ""
     return invalid(
         f"expected rows that follow the contract, found {first.where}: {first.problem}{rest}", *violations
     )

@@ -20,7 +20,8 @@ IDS = (
     "`prediction_ids` names one per row."
 )
 REFUSALS = {
-    "400": "The body breaks the contract; `violations` holds every problem with its row and field.",
+    "400": "The body breaks the contract; `violations` holds every problem (the first 1,000) with its "
+    "row and field.",
     "413": "Too many rows, or too large a body.",
     "415": "The body is not plain JSON.",
     "503": "No release answers here; `message` says why.",

@@ -14,7 +14,7 @@ import bentoml
 from bentoml._internal.utils.analytics import usage_stats
 
 from bento.app import App
-from bento.state import Ready, load
+from bento.state import NotReady, Ready, load
 
 # BentoML reports its use to its makers unless told not to, and remembers what it was first told.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -53,4 +53,4 @@ class Predictor:
     """Predictions of the champion; the request schema is at `/docs.json`."""
 
     def __init__(self) -> None:
-        self.state: Ready | object = load(os.environ)
+        self.state: Ready | NotReady = load(os.environ)

@@ -61,7 +61,9 @@ class FileSource(Section):
     kind: Literal["file"] = option(about="tag of this variant")
     path: str = option(about="CSV, Parquet or JSON lines, optionally compressed (.gz)")
     columns: dict[str, str] = option({}, about="source column -> contract column, where the names differ")
-    as_of: date | None = option(None, about="the day on which the records were collected; none means the day of the file's last change")
+    as_of: date | None = option(
+        None, about="the day on which the records were collected; none means that of the file's last change"
+    )
 
 
 Source = Annotated[GeneratorSource | FileSource, Field(discriminator="kind")]

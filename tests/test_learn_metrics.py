@@ -79,7 +79,8 @@ def test_number_metrics_equal_those_of_scikit_learn_and_numpy(rows):
     }
     if rows > 2:
         want["r2_score"] = sk.r2_score(truth, answers.prediction)
-        assert values_of(got) == pytest.approx(want, rel=1e-9)
+    values = {name: value for name, value in values_of(got).items() if rows > 2 or name != "r2_score"}
+    assert values == pytest.approx(want, rel=1e-9)
     units = {m.name: m.unit for m in got}
     assert units["mean_absolute_error"] == units["root_mean_squared_error"] == "GBP"
     assert units["median_absolute_percentage_error"] == "%"
@@ -183,7 +184,7 @@ def test_what_rows_do_not_define_is_absent_and_never_nan():
 
 def test_a_truth_that_the_model_does_not_know_costs_the_most_and_counts_as_wrong():
     truth, answers = class_answers(60, ("a", "b"), 2)
-    truth[:6] = "new"
+    truth = np.where(np.arange(60) < 6, "new", truth)
     pairs = pairs_of(truth, answers, ("a", "b"))
     assert pairs.labels == ("a", "b", "new")
     right = (truth == answers.prediction).mean()

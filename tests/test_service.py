@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -15,16 +16,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releases import build, damage, promote, tables
 
 from bento import state
+from bento.app import App
 from bento.process import Serving, free_port, service_environment, started
 from perennial.errors import PerennialError
 from perennial.live import release
 from perennial.live.bundle import load_predictor
+from perennial.live.models import OnnxModel
 from perennial.live.predict import Predictor, as_json_rows
 from perennial.live.rows import request_schema
 from perennial.live.sign import SigningKey, key_pair
@@ -270,10 +274,8 @@ JSON_VALUES = st.recursive(
     max_leaves=12,
 )
 ROWS = st.fixed_dictionaries(
-    {},
-    optional={
-        name: JSON_VALUES | st.just(value) | st.floats() | st.integers() for name, value in ROW.items()
-    },
+    {name: st.sampled_from([value] * 9 + [None, 10**400, -1, "", "x"]) for name, value in ROW.items()},
+    optional={"colour": JSON_VALUES, "odometer": st.floats()},
 )
 BODIES = st.one_of(
     st.binary(max_size=200),
@@ -413,6 +415,59 @@ def test_made_up_paths_do_not_fill_the_metrics(served: Serving) -> None:
     assert counted(served, "perennial_requests_total", endpoint="other", status="404") >= 20
 
 
+def test_the_list_of_problems_has_an_end(served: Serving) -> None:
+    answer = post(served, {f"k{i}": i for i in range(3000)})[2]
+    assert len(answer["violations"]) == 1000
+    assert f"and {3000 + len(ROW) - 1:,} more" in answer["message"]
+
+
+def call(app: App, body: bytes) -> tuple[int, Any]:
+    """One request to an application in this process."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/predict", "method": "POST", "headers": []}
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def test_a_fault_of_ours_is_a_500_without_its_trace(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App(None, lambda: state.Ready(predictor, 1000))  # type: ignore[arg-type]
+    body = json.dumps(ROW).encode()
+    assert call(app, body)[0] == 200
+
+    def broken(model: OnnxModel, matrix: Any) -> Any:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(OnnxModel, "raw", broken)
+    status, answer = call(app, body)
+    assert (status, answer["error"]) == (500, "internal")
+    assert is_refusal(answer)
+    assert "secret" not in json.dumps(answer)
+    assert "secret detail" in caplog.text
+    monkeypatch.undo()
+    assert call(app, body)[0] == 200
+
+
+def test_golden_rows_are_replayed_before_it_is_ready(
+    releases: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = service_environment(releases, "prices", key.public_path)
+    assert isinstance(state.load(environment), state.Ready)
+    real = OnnxModel.raw
+    monkeypatch.setattr(OnnxModel, "raw", lambda model, matrix: real(model, matrix) + 0.01)
+    found = state.load(environment)
+    assert isinstance(found, state.NotReady)
+    assert "golden rows are answered differently" in found.reason
+
+
 def test_a_damaged_bundle_is_not_ready_and_says_why(releases: Path, key: SigningKey, tmp_path: Path) -> None:
     shutil.copytree(releases, tmp_path / "releases")
     folder = tmp_path / "releases" / "prices" / "bundles" / "v1"
@@ -444,16 +499,13 @@ def test_sigterm_ends_it_cleanly_with_all_workers(releases: Path, key: SigningKe
         for _ in range(30):
             assert post(served, ROW)[0] == 200
         assert counted(served, "perennial_requests_total", endpoint="/predict", status="200") == 31
-        children = subprocess.run(
-            ["pgrep", "-P", str(served.process.pid)], capture_output=True, text=True, check=True
-        ).stdout.split()
-        workers = [c for c in children if b"worker" in Path(f"/proc/{c}/cmdline").read_bytes()]
+        children = psutil.Process(served.process.pid).children(recursive=True)
+        workers = [child for child in children if "_bentoml_impl.worker.service" in child.cmdline()]
         assert len(workers) == 2
-        threads = [Path(f"/proc/{c}/environ").read_bytes() for c in workers]
-        assert all(b"OMP_NUM_THREADS=1" in environ for environ in threads)
+        assert all(worker.environ()["OMP_NUM_THREADS"] == "1" for worker in workers)
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(15) == 0
-        assert not any(Path(f"/proc/{c}").exists() for c in workers)
+        assert not any(worker.is_running() for worker in workers)
         assert "Traceback" not in served.log.read_text()
 
 

@@ -20,8 +20,8 @@ def coerced(values: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], Mas
     """The values in the type of `column`, and which of them could not be read (shape (n_rows,)).
 
     Numbers and integers become floats, booleans True, False or None, times UTC timestamps, categories and
-    texts stripped strings; what is missing or unreadable becomes NaN, NaT or None. Text that is a plain number
-    counts as a number; a boolean does not, nor does an infinite number. A time without a zone is in UTC.
+    texts stripped strings; what is missing or unreadable becomes NaN, NaT or None. Text that is a plain
+    number counts as a number; a boolean does not, nor does an infinite number. A time without a zone is UTC.
     """
     if column.is_numeric:
         clean = _numbers(values)

@@ -210,7 +210,5 @@ def _content(delta: DeltaTable) -> pa.Table:
             "restore its files from a backup, or collect again",
         ) from error
     return table.cast(
-        pa.schema(
-            [(f.name, pa.string() if pa.types.is_large_string(f.type) else f.type) for f in table.schema]
-        )
+        pa.schema([(f.name, f.type if pa.types.is_primitive(f.type) else pa.string()) for f in table.schema])
     )

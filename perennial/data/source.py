@@ -117,20 +117,12 @@ def _csv(data: bytes, text: Collection[str]) -> pd.DataFrame:
     header = data.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].decode("utf-8")
     if "," not in header and (";" in header or "\t" in header):
         raise ValueError("a header line with semicolons or tabs instead of commas")
-    named = {
-        name: str
-        for raw in header.split(",")
-        for name in (raw, raw.strip('" \r'))
-        if name.strip('" \r') in text
-    }
+    names = next(csv.reader([header.rstrip()]), [])
+    named: dict[Hashable, type[str]] = {name: str for name in names if name.strip() in text}
     frame = pd.read_csv(io.BytesIO(data), encoding="utf-8-sig", low_memory=False, dtype=named)
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("rows with more fields than the header line names")
     return frame
-
-
-def _header_names(header: str) -> list[str]:
-    return next(csv.reader([header]), [])
 
 
 def _parquet(data: bytes, text: Collection[str]) -> pd.DataFrame:
@@ -140,7 +132,7 @@ def _parquet(data: bytes, text: Collection[str]) -> pd.DataFrame:
 
 def _json_lines(data: bytes, text: Collection[str]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(data.decode("utf-8-sig").splitlines(), start=1):
+    for number, line in enumerate(data.decode("utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -53,9 +53,7 @@ def split(table: Table, rules: Split, seed: int) -> SplitRows:
         quotas = _quotas(classes, rules.holdout)
         for name, groups, sizes in _groups_by_class(classes, codes):
             if len(groups) < 2:
-                raise NotEnoughDataError(
-                    f"stratified split, different rows of class {name!r}", len(groups), 2
-                )
+                raise NotEnoughDataError(f"split: different rows of {name!r}", len(groups), 2)
             order = np.argsort(draws[groups], kind="stable")
             taken = _filled(sizes[order], quotas[name])
             chosen[groups[order[taken]]] = True
@@ -83,9 +81,8 @@ def folds(table: Table, rules: Split, n: int, seed: int) -> Folds:
     classes = _classes(table) if is_stratified else np.full(len(table), "all rows")
     for start, (name, groups, sizes) in enumerate(_groups_by_class(classes, codes)):
         if len(groups) < n:
-            raise NotEnoughDataError(
-                f"{n} folds, {name}", len(groups), n, "collect more or lower learn.folds"
-            )
+            remedy = "collect more records or lower learn.folds"
+            raise NotEnoughDataError(f"{n} folds: different rows of {name!r}", len(groups), n, remedy)
         order = np.argsort(draws[groups], kind="stable")
         middles = np.cumsum(sizes[order]) - sizes[order] / 2
         places[groups[order]] = (np.floor(middles / sizes.sum() * n).astype(np.int64) + start) % n
@@ -103,7 +100,7 @@ def _sides(is_held_out: npt.NDArray[np.bool_]) -> SplitRows:
 
 def _draws(ids: npt.NDArray[np.object_], salt: str) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for every id, which depends on the id and the salt alone."""
-    return text_words(map(str, ids), salt) / 2.0**64
+    return text_words(map(str, ids), salt).astype(np.float64) / 2.0**64
 
 
 def _classes(table: Table) -> npt.NDArray[np.str_]:

@@ -120,7 +120,8 @@ def _baselines(evaluation: Evaluation, rules: Promotion) -> Iterator[Ruling]:
         names = ", ".join(left_out) or "any baseline"
         yield Ruling("baselines", False, f"Expected a comparison with {names}, found none.")
     for comparison, p_value in zip(compared, holm([c.p_value for c in compared]), strict=True):
-        better = comparison.verdict == "better" and comparison.difference < 0 and p_value <= rules.alpha
+        clear = _is_sound(comparison) and p_value <= rules.alpha
+        better = clear and comparison.verdict == "better" and comparison.difference < 0
         verb = "beats" if better else "does not beat"
         yield Ruling(
             f"baseline {comparison.b}",
@@ -149,34 +150,38 @@ def _bounds(evaluation: Evaluation, rules: Promotion) -> Iterator[Ruling]:
 
 
 def _champion(comparison: Comparison | None, rules: Promotion) -> Ruling:
-    """`better`: significantly so. `not_worse`: not significantly worse, and no more than the margin behind.
+    """`better`: significantly so. `not_worse`: at most the margin behind, and not significantly so.
 
-    `not_worse` judges the mean difference itself and not the far end of its interval: on a hold-out of a few
-    hundred rows that end lies beyond any margin worth having, and no retrained model would ever be
-    released. The interval stands in the sentence.
+    Being behind significantly is still `not_worse` where the whole interval lies within the margin (the
+    definition of non-inferiority). Where it does not, the mean difference is judged and not the far end of
+    its interval: on a few hundred rows that end lies beyond any margin worth having, and no retrained model
+    would ever be released. The interval stands in the sentence.
     """
     if comparison is None:
         return Ruling("champion", True, "There is no champion yet to compare with.")
     against = f"Against the champion {comparison.b}: {_numbers(comparison)}, p {comparison.p_value:.2g}"
     if comparison.verdict == "not enough data":
-        return Ruling(
-            "champion", False, f"{against}; {comparison.rows:,} rows are not enough data for a verdict."
-        )
+        sentence = f"{against}; {comparison.rows:,} rows are not enough data for a verdict."
+        return Ruling("champion", False, sentence)
+    if not _is_sound(comparison) or comparison.loss_b is None:
+        return Ruling("champion", False, f"{against}; the comparison is not complete and finite.")
     significant = comparison.p_value <= rules.alpha
     if rules.champion == "better":
         better = significant and comparison.verdict == "better" and comparison.difference < 0
-        return Ruling(
-            "champion", better, f"{against}; {'better' if better else 'not better'} at {rules.alpha:g}."
-        )
-    if comparison.loss_b is None or not math.isfinite(comparison.difference):
-        return Ruling("champion", False, f"{against}; the champion's own loss is not known.")
+        sentence = f"{against}; {'better' if better else 'not better'} at {rules.alpha:g}."
+        return Ruling("champion", better, sentence)
     allowed = rules.champion_margin * abs(comparison.loss_b)
     behind = comparison.verdict == "worse" or (significant and comparison.difference > 0)
-    kept = not behind and comparison.difference <= allowed
+    kept = comparison.difference <= allowed and (not behind or comparison.high <= allowed)
     verdict = "not worse" if kept else "worse"
-    return Ruling(
-        "champion", kept, f"{against}; {verdict}, with a margin of {allowed:.3g} ({rules.champion_margin:g})."
-    )
+    margin = f"{allowed:.3g}, {rules.champion_margin:.3g} of its loss"
+    return Ruling("champion", kept, f"{against}; {verdict}, with a margin of {margin}.")
+
+
+def _is_sound(comparison: Comparison) -> bool:
+    """Whether a comparison consists of finite numbers."""
+    values = (comparison.difference, comparison.low, comparison.high, comparison.p_value)
+    return all(map(math.isfinite, values)) and math.isfinite(comparison.loss_b or 0.0)
 
 
 def _parity(parity: Mapping[str, Any] | None) -> Ruling:

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from perennial.table import Column
 
 Floats = npt.NDArray[np.float64]
+Note = tuple[npt.NDArray[np.intp], str, bool]
+"""Rows of a file, a sentence about them, and whether they cannot be answered because of it."""
+
 EXPECTED = {
     "number": "a number",
     "integer": "a whole number",
@@ -78,11 +81,13 @@ class Field:
     def lenient(self, value: Any) -> Cell:
         """A value of a file: formats like CSV have no types, so that numbers and truth may come as text.
 
-        Blank text is missing, and a category may have been read as a whole number.
+        Blank text and nan are missing, and a category may have been read as a whole number.
         """
         if isinstance(value, np.generic):
             value = value.item()
         if value is None or (isinstance(value, float) and math.isnan(value)):
+            return self.strict(None)
+        if type(value).__name__ in ("NAType", "NaTType"):  # pandas' own, which is not imported here
             return self.strict(None)
         kind = self.column.kind
         if isinstance(value, str) and not value.strip():
@@ -94,15 +99,32 @@ class Field:
             return self._problem(shown(value)) if truth is None else Cell(truth)
         if kind in ("number", "integer") and isinstance(value, str):
             number = as_number(value)
-            return self._problem(shown(value)) if number is None else self._number(number)
+            if number is None:
+                return self._problem(shown(value))
+            return self.strict(None) if math.isnan(number) else self._number(number)
         return self.strict(value)
 
-    def array(self, values: Floats) -> tuple[Floats, list[tuple[npt.NDArray[np.intp], str, bool]]]:
-        """A numeric column at once: the model's values, and (rows, sentence, is a problem) per note."""
-        name = self.column.name
+    def read(self, values: npt.NDArray[Any]) -> tuple[Floats, list[Note]]:
+        """A whole column of a file, and what there is to say about its rows."""
+        if self.column.is_numeric and values.dtype.kind in "iuf":
+            return self._numbers(values.astype(np.float64))
+        cells: dict[Any, Cell] = {}
+        noted: dict[Any, list[int]] = {}
+        out = np.empty(len(values))
+        for row, value in enumerate(values.tolist()):
+            key = (type(value), value) if isinstance(value, (str, int, float)) else id(value)
+            cell = cells.get(key)
+            if cell is None:
+                cell = cells[key] = self.lenient(value)
+            out[row] = cell.value
+            if cell.flag or cell.problem:
+                noted.setdefault(key, []).append(row)
+        return out, [self._note(np.array(rows), cells[key]) for key, rows in noted.items()]
+
+    def _numbers(self, values: Floats) -> tuple[Floats, list[Note]]:
         out = values.copy()
         low, high, trained_low, trained_high = self.bounds
-        notes: list[tuple[npt.NDArray[np.intp], str, bool]] = []
+        notes: list[Note] = []
         with np.errstate(invalid="ignore"):
             bad = np.isinf(values)
             if self.column.kind == "integer":
@@ -112,17 +134,19 @@ class Field:
         if not self.column.nullable:
             missing = np.flatnonzero(np.isnan(values))
             if len(missing):
-                notes.append((missing, f"{name}: {self._problem('null').problem}", True))
+                notes.append(self._note(missing, self._problem("null")))
         for mask in (bad, outside, beyond):
             rows = np.flatnonzero(mask)
             distinct, inverse, counts = np.unique(values[rows], return_inverse=True, return_counts=True)
             groups = np.split(rows[np.argsort(inverse, kind="stable")], np.cumsum(counts)[:-1])
             for value, group in zip(distinct.tolist(), groups, strict=False):  # no row still makes one group
-                cell = self._number(value)
-                text = f"{name}: {cell.problem}" if cell.problem else cell.flag
-                notes.append((group, text, bool(cell.problem)))
+                notes.append(self._note(group, self._number(value)))
         out[bad | outside] = np.nan
         return out, notes
+
+    def _note(self, rows: npt.NDArray[np.intp], cell: Cell) -> Note:
+        text = f"{self.column.name}: {cell.problem}" if cell.problem else cell.flag
+        return rows, text, bool(cell.problem)
 
     def _number(self, value: int | float) -> Cell:
         try:

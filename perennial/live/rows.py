@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.errors import TableError, Violation, suggestion
-from perennial.live.fields import EXPECTED, Cell, Field, as_array, shown
+from perennial.live.fields import EXPECTED, Field, as_array, shown
 from perennial.table import Column, Contract, Matrix
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -88,7 +88,7 @@ class RowReader:
         matrix, invalid = np.full((n, len(self.fields)), np.nan), np.zeros(n, dtype=bool)
         noted: dict[int, list[str]] = {}
         for place, (field, array) in enumerate(zip(self.fields, arrays, strict=True)):
-            matrix[:, place], notes = _column(field, array)
+            matrix[:, place], notes = field.read(array)
             for rows, text, is_problem in notes:
                 invalid[rows] |= is_problem
                 for row in rows.tolist():
@@ -235,33 +235,6 @@ def _schema(column: Column) -> dict[str, Any]:
         extra["x-categories"] = list(column.categories)
         text += " A value that was not seen in training is treated as missing, with a flag."
     return {"type": [kind, "null"] if column.nullable else kind, "description": text, **extra}
-
-
-def _column(
-    field: Field, array: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.float64], list[tuple[npt.NDArray[np.intp], str, bool]]]:
-    """One column of a file: its floats, and (rows, sentence, is a problem) per note."""
-    if field.column.is_numeric and array.dtype.kind in "iuf":
-        return field.array(array.astype(np.float64))
-    cells: dict[Any, Cell] = {}
-    places: dict[Any, list[int]] = {}
-    out = np.empty(len(array))
-    for row, value in enumerate(array.tolist()):
-        key = (type(value), value) if isinstance(value, (str, int, float)) else id(value)
-        cell = cells.get(key)
-        if cell is None:
-            cell = cells[key] = field.lenient(value)
-        out[row] = cell.value
-        if cell.flag or cell.problem:
-            places.setdefault(key, []).append(row)
-    return out, [
-        (
-            np.array(rows),
-            cells[key].flag or f"{field.column.name}: {cells[key].problem}",
-            bool(cells[key].problem),
-        )
-        for key, rows in places.items()
-    ]
 
 
 def _refused(where: str, problem: str, subject: str = "request") -> TableError:
