@@ -93,7 +93,7 @@ def facts(ready: Ready) -> dict[str, Any]:
         "digest": ready.bundle.digest,
         "dataset": dict(manifest.dataset),
         "parity": dict(manifest.parity),
-        "metrics": ready.bundle.metrics["metrics"],
+        "metrics": ready.bundle.metrics["evaluation"]["metrics"],
         "contract": [asdict(column) for column in ready.bundle.contract.columns],
         "max_rows": ready.max_rows,
     }

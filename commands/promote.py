@@ -19,19 +19,12 @@ if TYPE_CHECKING:
 @click.option("--reason", required=True, help="Why; kept in the ledger.")
 def cli(config: Config, stack: str, version: str, reason: str) -> None:
     """Release a bundle by hand: its signature, digests and golden rows are checked first."""
-    from perennial.evidence import Decision
     from perennial.home import home
     from perennial.live import release, sign
 
-    releases = releases_folder(stack)
-    entry = release.promote(
-        releases,
-        config.system,
-        version,
-        Decision(promote=True, reasons=(f"by hand: {reason}",)),
-        len(release.history(releases, config.system)),
-        home().keys / sign.PUBLIC,
-        datetime.now(UTC),
-        release.whoami(),
+    entry = release.promote_by_hand(
+        releases_folder(stack), config.system, version, home().keys / sign.PUBLIC, datetime.now(UTC), reason
     )
-    click.echo(f"{config.system} {entry.facts.version} serves now (was: {entry.facts.from_version or 'nothing'})")
+    click.echo(
+        f"{config.system} {entry.facts.version} serves now (was: {entry.facts.from_version or 'nothing'})"
+    )

@@ -28,7 +28,6 @@ def cli(config: Config, stack: str, to: str | None, reason: str) -> None:
         to,
         home().keys / sign.PUBLIC,
         datetime.now(UTC),
-        release.whoami(),
         reason,
     )
     click.echo(f"{config.system} {entry.facts.version} serves again; {entry.facts.from_version} is barred")

@@ -48,7 +48,7 @@ def show_training(config: Config, trained: Trained, following: tuple[str, ...] =
         f"{config.system}: {evaluation.candidate}, {evaluation.rows:,} hold-out rows, {level} intervals",
     )
     facts.add_row("outcome", outcome.sentence)
-    facts.add_row("why", "\n".join(judgement.decision.reasons))
+    facts.add_row("why", "\n".join(r.sentence for r in judgement.decision.reasons))
     facts.add_row("report", str(home().reports / config.system / f"{outcome.version}.html"))
     facts.add_row("next", "\n".join(following or _following(config)))
     console.print(facts)

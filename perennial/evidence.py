@@ -106,13 +106,33 @@ class Evaluation(Fact):
         raise KeyError(name)
 
 
+class Reason(Fact):
+    """What one promotion rule says, with its numbers."""
+
+    rule: str
+    passed: bool
+    sentence: str
+
+
 class Decision(Fact):
-    """Whether to promote, with a sentence for every rule that spoke; `passed` and `failed` hold the rules."""
+    """Whether to promote, with what every rule says about it."""
 
     promote: bool
-    reasons: tuple[str, ...]
-    passed: tuple[str, ...] = ()
-    failed: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...]
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """The names of the rules that passed."""
+        return tuple(r.rule for r in self.reasons if r.passed)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The names of the rules that failed."""
+        return tuple(r.rule for r in self.reasons if not r.passed)
+
+    def sentences(self, passed: bool) -> tuple[str, ...]:
+        """What the rules say that passed, or those that failed."""
+        return tuple(r.sentence for r in self.reasons if r.passed is passed)
 
 
 class Judgement(Fact):

@@ -9,7 +9,6 @@ from typing import Annotated
 
 from zenml import step
 
-from perennial.errors import StalePromotionError
 from perennial.evidence import Evaluation, Judgement, Outcome
 from perennial.home import home
 from perennial.live import release, sign
@@ -22,34 +21,26 @@ logger = logging.getLogger(__name__)
 def promote(
     bundle: Bundle, evaluation: Evaluation, judgement: Judgement, releases: str
 ) -> Annotated[Outcome, "outcome"]:
-    """What became of the challenger. One that was judged against an older champion is not promoted."""
-    manifest, decision = bundle.manifest, judgement.decision
-    kept = judgement.champion or "nothing"
-    if not decision.promote:
-        reasons = "; ".join(decision.reasons)
-        sentence = f"kept {kept}, did not promote {manifest.version}: {reasons}"
-        outcome = Outcome(
-            promoted=False, version=manifest.version, champion=judgement.champion, sentence=sentence
+    """What became of the challenger; raises StalePromotionError where it was judged against an older champion."""
+    manifest, decision, champion = bundle.manifest, judgement.decision, judgement.champion
+    outcome = Outcome(
+        promoted=decision.promote,
+        version=manifest.version,
+        champion=manifest.version if decision.promote else champion,
+        sentence=f"promoted {manifest.version} in place of {champion or 'nothing'}"
+        if decision.promote
+        else f"kept {champion or 'nothing'}, not {manifest.version}: {' '.join(decision.sentences(passed=False))}",
+    )
+    if decision.promote:
+        release.promote(
+            Path(releases),
+            manifest.system,
+            bundle.as_reference(),
+            decision,
+            judgement.ledger_head,
+            home().keys / sign.PUBLIC,
+            datetime.now(UTC),
+            evidence={"evaluation": evaluation.model_dump(mode="json", exclude={"details"})},
         )
-    else:
-        try:
-            release.promote(
-                Path(releases),
-                manifest.system,
-                bundle.as_reference(),
-                decision,
-                judgement.ledger_head,
-                home().keys / sign.PUBLIC,
-                datetime.now(UTC),
-                release.whoami(),
-                evidence={"evaluation": evaluation.model_dump(mode="json", exclude={"details"})},
-            )
-        except StalePromotionError as error:
-            outcome = Outcome(promoted=False, version=manifest.version, champion="", sentence=str(error))
-        else:
-            sentence = f"promoted {manifest.version} in place of {kept}"
-            outcome = Outcome(
-                promoted=True, version=manifest.version, champion=manifest.version, sentence=sentence
-            )
     logger.info("%s", outcome.sentence)
     return outcome

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from perennial import config
-from perennial.evidence import BundleReference, DatasetReference, Decision, Evaluation, Metric
+from perennial.evidence import BundleReference, DatasetReference, Decision, Evaluation, Metric, Reason
 from perennial.learn import recipes
 from perennial.live import bundle, release
 from perennial.live.answer import AnswerRule, Interval
@@ -19,7 +19,9 @@ from perennial.live.sign import SigningKey
 from perennial.table import Column, Contract, Table
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-YES = Decision(promote=True, reasons=("better on the same rows",), passed=("floors",))
+YES = Decision(
+    promote=True, reasons=(Reason(rule="floors", passed=True, sentence="better on the same rows"),)
+)
 FEATURES = (
     Column("year", "integer", "year of first registration", minimum=1900, maximum=2030),
     Column(

@@ -12,7 +12,19 @@ from perennial.evidence import Comparison, Evaluation, Metric
 from perennial.learn.promote import check_promotion, decide
 from perennial.learn.tasks import RULES
 
-PARITY = {"passed": True, "required": True, "largest": 2e-7, "p999": 1e-8, "rows": 500}
+PARITY = {
+    "passed": True,
+    "required": True,
+    "reason": "",
+    "largest": 2e-7,
+    "p999": 1e-8,
+    "rows": 500,
+    "largest_near": 3e-7,
+    "p999_near": 1e-8,
+    "rows_near": 600,
+    "allowed_largest": 1e-3,
+    "allowed_p999": 1e-4,
+}
 
 
 def comparison(b, difference=-0.2, p_value=0.001, verdict="better", **rest):
@@ -85,6 +97,7 @@ BREAKERS = {
     "champion    ": {"against_champion": comparison("v1", 0.0, 0.5, "inconclusive", loss_b=None)},
     "parity": {"parity": {**PARITY, "passed": False}},
     "identical": {"champion_same": True},
+    "barred": {"barred": True},
 }
 
 
@@ -101,9 +114,10 @@ def test_a_challenger_that_passes_every_rule_is_promoted_and_every_rule_says_so(
         "champion",
         "parity",
         "identical",
+        "barred",
     )
     assert len(decision.reasons) == len(decision.passed)
-    assert all(re.fullmatch(r"[A-Z a-z].*\.", r) for r in decision.reasons)
+    assert all(re.fullmatch(r"[A-Z a-z].*\.", r.sentence) for r in decision.reasons)
 
 
 @pytest.mark.parametrize("rule", sorted(BREAKERS))
@@ -136,7 +150,7 @@ def test_a_comparison_that_is_no_number_promotes_nothing(field, value):
 
 def test_the_first_model_has_no_champion_and_says_so():
     decision = decide(**(GOOD | {"against_champion": None}))
-    assert decision.promote and "There is no champion yet to compare with." in decision.reasons
+    assert decision.promote and "There is no champion yet to compare with." in decision.sentences(passed=True)
 
 
 def test_not_worse_means_within_the_margin_of_the_champions_loss():
@@ -165,7 +179,9 @@ def test_an_export_that_fails_its_gate_blocks_only_where_it_is_required():
     failed = {**PARITY, "passed": False, "required": False, "largest": None}
     optional = decide(**(GOOD | {"parity": failed}))
     assert optional.promote
-    assert any("does not pass its gate (largest not finite" in r for r in optional.reasons)
+    assert any(
+        "does not pass its gate" in r and "at most not finite" in r for r in optional.sentences(passed=True)
+    )
     for absent in (None, {}):
         assert decide(**(GOOD | {"parity": absent})).promote
 
@@ -179,8 +195,8 @@ def test_metrics_that_honest_targets_lack_are_not_needed():
 
 def test_the_numbers_stand_in_the_sentences():
     decision = decide(**(GOOD | {"rules": Promotion(floors={"accuracy_score": 0.93}, min_rows=150)}))
-    text = " ".join(decision.reasons)
-    assert "accuracy_score is 0.9 [0.8, 0.95], beyond the floor 0.93." in text
+    text = " ".join(r.sentence for r in decision.reasons)
+    assert "accuracy_score is 0.9 [0.8, 0.95], beyond its floor of 0.93." in text
     assert "rests on 200 unseen rows, 150 are needed" in text
     assert (
         "log_loss differs by -0.2 [-0.3, -0.1] on 200 rows (better), adjusted p 0.002 at alpha 0.05" in text

@@ -69,7 +69,9 @@ def test_round_trip(kind: str, tmp_path: Path, key: SigningKey) -> None:
     assert opened.manifest.backend == "onnx"
     assert opened.manifest.parity["passed"] is True
     assert opened.manifest.contract_fingerprint == built.contract.fingerprint
-    assert opened.metrics == built.evaluation.model_dump(mode="json")
+    assert opened.metrics["evaluation"] == built.evaluation.model_dump(mode="json")
+    assert opened.metrics["seed"] == built.seed
+    assert opened.metrics["time"] == opened.manifest.created_at
     np.testing.assert_array_equal(opened.fitted_rows, np.unique(id_words(built.train.ids)))
     assert {p.name for p in opened.path.iterdir()} == FILES
     assert [p.name for p in (tmp_path / "bundles").iterdir()] == ["v1"]

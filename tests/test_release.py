@@ -15,7 +15,7 @@ import pytest
 from releases import NOW, YES, build, damage
 
 from perennial.errors import BundleError, LedgerError, StalePromotionError, UnknownNameError
-from perennial.evidence import Decision
+from perennial.evidence import Decision, Reason
 from perennial.live import ledger, release
 from perennial.live.bundle import SIGNATURE
 from perennial.live.models import OnnxModel
@@ -77,8 +77,8 @@ def test_a_promotion_is_kept_with_its_evidence(releases: Path, key: SigningKey) 
     assert entry == made
     facts = entry.facts
     assert (facts.kind, facts.version, facts.from_version) == ("promotion", "v1", None)
-    assert (facts.at, facts.who, facts.reasons) == (NOW, "tester@host", YES.reasons)
-    assert facts.evidence == {"passed": ["floors"], "score": None, "rows": 9}
+    assert (facts.at, facts.who, facts.reasons) == (NOW, "tester@host", YES.sentences(passed=True))
+    assert facts.evidence == {"score": None, "rows": 9}
     bundle = release.champion_bundle(releases, "kinds", key.public_path)
     assert bundle is not None
     assert bundle.digest == facts.bundle_digest
@@ -93,7 +93,10 @@ def test_a_reference_to_another_bundle_is_refused(releases: Path, key: SigningKe
 
 
 def test_a_decision_against_it_is_no_promotion(releases: Path, key: SigningKey) -> None:
-    no = Decision(promote=False, reasons=("worse than the baseline",))
+    no = Decision(
+        promote=False,
+        reasons=(Reason(rule="baseline", passed=False, sentence="worse than the baseline"),),
+    )
     with pytest.raises(LedgerError, match="worse than the baseline"):
         release.promote(releases, "kinds", "v1", no, 0, key.public_path, NOW)
 
@@ -291,10 +294,10 @@ from datetime import datetime, UTC
 from pathlib import Path
 import onnxruntime
 from perennial.errors import PerennialError
-from perennial.evidence import Decision
+from perennial.evidence import Decision, Reason
 from perennial.live import bundle, golden, predict, release
 releases, version, public_key, head = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
-decision = Decision(promote=True, reasons=("race",))
+decision = Decision(promote=True, reasons=(Reason(rule="race", passed=True, sentence="race"),))
 print("ready", flush=True)
 sys.stdin.readline()
 try:

@@ -21,6 +21,7 @@ from perennial.evidence import (
     Decision,
     Evaluation,
     Metric,
+    Reason,
     SearchResult,
     Trial,
 )
@@ -30,7 +31,7 @@ from perennial.live.figures import by_merit
 from perennial.live.fit_figures import wilson
 from perennial.live.page import DARK, LIGHT, page
 from perennial.live.plots import Point, Row, points_plot, rows_plot
-from perennial.live.report import ReportFacts, reasons, report_html, verdict
+from perennial.live.report import ReportFacts, report_html, verdict
 
 EVIL = """<script>alert(1)</script>"'&<img src=x onerror=alert(2)>"""
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -165,11 +166,12 @@ def facts(task: str = "classification", **changes: Any) -> ReportFacts:
         "decision": Decision(
             promote=True,
             reasons=(
-                "Beats the baseline naive by 0.4 [0.3, 0.5].",
-                "1,234 rows are enough.",
-                "The champion v2 is level.",
+                Reason(
+                    rule="baseline naive", passed=True, sentence="Beats the baseline naive by 0.4 [0.3, 0.5]."
+                ),
+                Reason(rule="min_rows", passed=True, sentence="1,234 rows are enough."),
+                Reason(rule="champion", passed=True, sentence="The champion v2 is level."),
             ),
-            passed=("baseline naive", "min_rows", "champion"),
         ),
         "manifest": {
             "seed": 7,
@@ -304,62 +306,28 @@ def test_a_regression_shows_residuals_deciles_and_coverage() -> None:
     assert cloud.count("<circle") == 300
 
 
-def test_every_reason_is_shown_with_its_outcome() -> None:
+def test_every_reason_is_shown_with_its_outcome_failed_ones_first() -> None:
     decision = Decision(
         promote=False,
         reasons=(
-            "All 6 metrics were measured.",
-            "forest does not beat the baseline prior: p 0.4.",
-            "forest beats the baseline majority: p 0.001.",
-            "accuracy_score is 0.8 beyond the floor 0.85.",
-            "Rows are enough.",
+            Reason(rule="metrics", passed=True, sentence="All 6 metrics were measured."),
+            Reason(
+                rule="baseline prior",
+                passed=False,
+                sentence="Forest does not beat the baseline prior: p 0.4.",
+            ),
+            Reason(rule="min_rows", passed=True, sentence="Rows are enough."),
+            Reason(rule="floor", passed=False, sentence="accuracy_score is 0.8, beyond its floor of 0.85."),
         ),
-        passed=("metrics", "min_rows", "baseline majority"),
-        failed=("baseline prior", "floor accuracy_score"),
     )
-    outcomes = {reason.sentence: reason.outcome for reason in reasons(decision)}
-    assert outcomes == dict(
-        zip(decision.reasons, ("passed", "failed", "passed", "failed", "passed"), strict=True)
-    )
-    page_text = text_of(report_html(facts(decision=decision)))
-    assert all(sentence in page_text for sentence in decision.reasons)
-    sentence = verdict(facts(decision=decision))
-    assert sentence == (
+    html = report_html(facts(decision=decision))
+    shown = re.findall(r'<b class="(good|bad)">(passed|failed)</b></td>\s*<td class="wide">(.*?)</td>', html)
+    assert [(c, o) for c, o, _ in shown] == [("bad", "failed")] * 2 + [("good", "passed")] * 2
+    assert {s for _, _, s in shown} == {r.sentence for r in decision.reasons}
+    assert verdict(facts(decision=decision)) == (
         "v2 was kept and v3 was not promoted, because forest does not beat the baseline prior: p 0.4; and "
-        "accuracy_score is 0.8 beyond the floor 0.85."
+        "accuracy_score is 0.8, beyond its floor of 0.85."
     )
-
-
-def test_a_sentence_that_fits_two_rules_has_no_outcome() -> None:
-    decision = Decision(
-        promote=False,
-        reasons=("The baseline naive beats the champion.", "Something else."),
-        passed=("baseline naive",),
-        failed=("champion",),
-    )
-    assert {reason.sentence: reason.outcome for reason in reasons(decision)} == {
-        "champion": "failed",
-        "The baseline naive beats the champion.": "",
-        "Something else.": "",
-        "baseline naive": "passed",
-    }
-
-
-def test_an_outcome_is_never_guessed() -> None:
-    decision = Decision(
-        promote=False,
-        reasons=("It is the same.", "It is different."),
-        passed=("parity",),
-        failed=("identical",),
-    )
-    listed = [(r.outcome, r.sentence) for r in reasons(decision)]
-    assert listed == [
-        ("failed", "identical"),
-        ("", "It is the same."),
-        ("", "It is different."),
-        ("passed", "parity"),
-    ]
-    assert text_of(report_html(facts(decision=decision))).count("It is the same.") >= 1
 
 
 def test_the_verdict_is_one_sentence() -> None:
@@ -398,7 +366,7 @@ def test_markup_in_any_value_stays_text(task: str) -> None:
 
 def known_keys(plain: dict[str, Any]) -> set[str]:
     """The names that are ours (fields, keys of details), not the data's (classes, parameters, packages)."""
-    kinds = (ReportFacts, Evaluation, SearchResult, Trial, Metric, Comparison, Decision, CheckReport)
+    kinds = (ReportFacts, Evaluation, SearchResult, Trial, Metric, Comparison, Decision, Reason, CheckReport)
     fields = {name for kind in (*kinds, CheckFinding, DatasetReference) for name in kind.model_fields}
     parts = {
         key

@@ -6,6 +6,7 @@ Delta's log makes a commit all or nothing: a process killed in the middle leaves
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +59,8 @@ def commit(records: pd.DataFrame, folder: str | Path) -> DatasetReference:
             commit_properties=CommitProperties(custom_metadata=facts, max_commit_retries=0),
         )
     except CommitFailedError as error:
-        return _committed(folder, digest, error)
-    return _committed(folder, digest)
+        return _committed(folder, digest, before, error)
+    return _committed(folder, digest, before)
 
 
 def read(reference: DatasetReference) -> pd.DataFrame:
@@ -87,13 +88,7 @@ def latest(folder: str | Path) -> DatasetReference | None:
 
     if not DeltaTable.is_deltatable(str(folder)):
         return None
-    delta = _open(str(folder))
-    facts = delta.history(1)[0]
-    digest, rows = facts.get(FINGERPRINT_KEY), facts.get(ROWS_KEY)
-    if digest is None or rows is None:
-        table = _content(delta)
-        digest, rows = fingerprint(table), table.num_rows
-    return DatasetReference(uri=str(folder), version=delta.version(), rows=int(rows), fingerprint=digest)
+    return _reference(str(folder))
 
 
 def canonical(records: pd.DataFrame) -> pa.Table:
@@ -137,18 +132,48 @@ def _text_bytes(texts: pa.LargeStringArray) -> bytes:
     return content
 
 
-def _committed(folder: str | Path, digest: str, error: Exception | None = None) -> DatasetReference:
-    """The newest version with this digest: another process may have committed after us, or instead of us."""
-    for facts in _open(str(folder)).history():
-        if facts.get(FINGERPRINT_KEY) == digest:
-            return DatasetReference(
-                uri=str(folder), version=facts["version"], rows=int(facts[ROWS_KEY]), fingerprint=digest
-            )
+def _committed(
+    folder: str | Path, digest: str, before: DatasetReference | None, error: Exception | None = None
+) -> DatasetReference:
+    """The newest version after `before` that has this digest.
+
+    Another process may have committed after this one, or (`error`) instead of it.
+    """
+    newest = _open(str(folder)).version()
+    for version in range(newest, -1 if before is None else before.version, -1):
+        reference = _reference(str(folder), version)
+        if reference.fingerprint == digest:
+            return reference
     raise DatasetError(
         folder,
         "expected to be the only process that commits, found another one that came first",
         "collect again",
     ) from error
+
+
+def _reference(uri: str, version: int | None = None) -> DatasetReference:
+    """The reference to a version (the newest one without `version`), from its own entry in the log.
+
+    `DeltaTable.history` would not do: beside another writer it lists commits that are newer than the opened
+    version, under wrong version numbers (deltalake 1.6). An entry that this project did not write holds no
+    digest; then the content is read.
+    """
+    import pyarrow.fs
+    from deltalake.fs import DeltaStorageHandler
+
+    delta = _open(uri, version)
+    facts: dict[str, Any] = {}
+    store = pyarrow.fs.PyFileSystem(DeltaStorageHandler(uri))
+    entry = f"_delta_log/{delta.version():020d}.json"
+    if store.get_file_info(entry).type == pyarrow.fs.FileType.File:
+        with store.open_input_file(entry) as file:
+            actions = [json.loads(line) for line in file.read().splitlines() if line.strip()]
+        facts = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    digest, rows = facts.get(FINGERPRINT_KEY), facts.get(ROWS_KEY)
+    if digest is None or rows is None:
+        table = _content(delta)
+        digest, rows = fingerprint(table), table.num_rows
+    return DatasetReference(uri=uri, version=delta.version(), rows=int(rows), fingerprint=digest)
 
 
 def _canonical_column(name: str, values: pd.Series[Any]) -> pa.Array:

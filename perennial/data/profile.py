@@ -46,7 +46,7 @@ def profile_html(frame: pd.DataFrame, contract: Contract) -> str:
         for place, name in enumerate(frame.columns)
     )
     title = f"Table of {contract.system}"
-    size = f"{len(frame):,} rows, {frame.shape[1]:,} columns{sampled}"
+    size = f"{_counted(len(frame), 'row')}, {_counted(frame.shape[1], 'column')}{sampled}"
     return page(
         title,
         f'{STYLE}<h1>{escape(title)}</h1><p class="muted">{size}</p><div class="figures">{sections}</div>',
@@ -125,6 +125,10 @@ def _share(count: int, total: int) -> str:
         return "none" if not count else f"{count:,}"
     share = 100 * count / total
     return f"{count:,} ({'under 0.1' if share < 0.05 else f'{share:.1f}'} %)"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'s' * (count != 1)}"
 
 
 def _moment(time: pd.Timestamp) -> str:

@@ -100,7 +100,7 @@ def _sides(is_held_out: npt.NDArray[np.bool_]) -> SplitRows:
 
 def _draws(ids: npt.NDArray[np.object_], salt: str) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for every id, which depends on the id and the salt alone."""
-    return text_words(map(str, ids), salt).astype(np.float64) / 2.0**64
+    return text_words(map(str, ids), salt) / np.float64(2.0**64)
 
 
 def _classes(table: Table) -> npt.NDArray[np.str_]:
@@ -165,7 +165,7 @@ def _hours(table: Table) -> npt.NDArray[np.float64]:
         ) from None
     times = pd.to_datetime(table.frame[name], utc=True)
     seconds = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-    return seconds.to_numpy(dtype=np.float64) / 3600.0
+    return np.asarray(seconds, dtype=np.float64) / 3600.0
 
 
 def _in_time(table: Table, rules: TimeSplit) -> SplitRows:

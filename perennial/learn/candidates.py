@@ -136,8 +136,7 @@ CANDIDATES: dict[str, Kind] = {
         refusals=recipes.lightgbm_refusals,
     ),
 }
-"""Candidates by the name that configs use. `categories` of lightgbm is our own: `native` splits on sets of
-categories, `codes` on their codes as numbers."""
+"""Candidates by the name that configs use."""
 
 
 def kind_of(name: str) -> Kind:

@@ -12,7 +12,7 @@ from perennial.learn.compare import Contender, compare_answers
 from perennial.learn.promote import decide
 from perennial.learn.tasks import RULES
 from perennial.live.bundle import load_predictor
-from perennial.live.ledger import champion
+from perennial.live.ledger import barred, champion
 from perennial.live.pack import id_words
 from perennial.live.release import champion_bundle, history
 
@@ -47,14 +47,22 @@ def judge(
     serving = champion(entries)
     champion_now = champion_bundle(releases, system, public_key)
     comparison = None
-    same = champion_now is not None and champion_now.manifest.identity == challenger.manifest.identity
+    same = champion_now is not None and answers_alike(champion_now, challenger)
     if champion_now is not None and not same:
         comparison = against_champion(challenger, champion_now, holdout, rules, resamples, seed)
-    decision = decide(evaluation, comparison, same, challenger.manifest.parity, rules)
+    identities = {e.facts.bundle_identity for e in entries if e.facts.version in barred(entries)}
+    is_barred = challenger.manifest.identity in identities
+    decision = decide(evaluation, comparison, same, challenger.manifest.parity, rules, is_barred)
     version = serving.facts.version if serving else ""
     return Judgement(
         decision=decision, champion=version, against_champion=comparison, ledger_head=len(entries)
     )
+
+
+def answers_alike(a: Bundle, b: Bundle) -> bool:
+    """Whether two bundles hold the same model, contract and answer rule, to the byte."""
+    files = ("model.skops", "contract.json", "answer.json")
+    return all(a.manifest.files[name]["sha256"] == b.manifest.files[name]["sha256"] for name in files)
 
 
 def against_champion(
@@ -81,7 +89,7 @@ def against_champion(
 
 
 def _contender(bundle: Bundle, rows: Table) -> Contender:
-    features = {c.name: rows.frame[c.name].to_numpy() for c in rows.contract.features}
+    features = {c.name: rows.frame[c.name].tolist() for c in rows.contract.features}
     answered = load_predictor(bundle).answer_columns(features)
     return Contender(bundle.manifest.version, answered.answers, bundle.rule.classes)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from perennial.errors import Violation, ViolationsError, suggestion
-from perennial.evidence import Comparison, Decision, Evaluation
+from perennial.evidence import Comparison, Decision, Evaluation, Reason
 from perennial.learn.compare import holm
 from perennial.learn.tasks import RULES
 from perennial.live.answer import Task
@@ -16,27 +16,13 @@ if TYPE_CHECKING:
     from perennial.config import Promotion
 
 
-PARITY_FACTS = (
-    *("largest", "p999", "rows", "largest_near", "p999_near", "rows_near", "allowed_largest", "allowed_p999"),
-    "reason",
-)
-"""What the sentence about the export repeats of its gate's findings."""
-
-
-class Ruling(NamedTuple):
-    """What one rule says."""
-
-    rule: str
-    passed: bool
-    sentence: str
-
-
 def decide(
     evaluation: Evaluation,
     against_champion: Comparison | None,
     champion_same: bool,
     parity: Mapping[str, Any] | None,
     rules: Promotion,
+    barred: bool = False,
 ) -> Decision:
     """Whether to promote: only if every rule passes.
 
@@ -48,6 +34,7 @@ def decide(
         parity: what the export gate found (see `perennial.live.parity`): `passed`, and `required` where a
             model without an export must not ship; None or empty if no export was asked for.
         rules: the promotion section of the config.
+        barred: whether this very model was rolled back from, and not released by hand since.
 
     Raises:
         ViolationsError: if a floor or a ceiling names an unknown or unsuitable metric.
@@ -56,7 +43,7 @@ def decide(
     violations = check_promotion(rules, task)
     if violations:
         raise ViolationsError("promotion", violations)
-    rulings = [
+    reasons = [
         _complete(evaluation, task),
         _enough_rows(evaluation, rules),
         *_baselines(evaluation, rules),
@@ -64,14 +51,9 @@ def decide(
         _champion(against_champion, rules),
         _parity(parity),
         _new(champion_same),
+        _not_barred(barred),
     ]
-    failed = [r.rule for r in rulings if not r.passed]
-    return Decision(
-        promote=not failed,
-        reasons=tuple(r.sentence for r in rulings),
-        passed=tuple(r.rule for r in rulings if r.passed),
-        failed=tuple(failed),
-    )
+    return Decision(promote=all(r.passed for r in reasons), reasons=tuple(reasons))
 
 
 def check_promotion(rules: Promotion, task: Task) -> list[Violation]:
@@ -93,7 +75,7 @@ def check_promotion(rules: Promotion, task: Task) -> list[Violation]:
     return found
 
 
-def _complete(evaluation: Evaluation, task: Task) -> Ruling:
+def _complete(evaluation: Evaluation, task: Task) -> Reason:
     needed = [n for n in RULES[task].metrics if n not in RULES[task].optional]
     measured = {m.name: m for m in evaluation.metrics}
     absent = [n for n in needed if n not in measured]
@@ -102,28 +84,30 @@ def _complete(evaluation: Evaluation, task: Task) -> Ruling:
         parts = [f"missing {', '.join(absent)}"] * bool(absent) + [f"not finite {', '.join(broken)}"] * bool(
             broken
         )
-        return Ruling("metrics", False, f"Expected complete and finite metrics, found {' and '.join(parts)}.")
-    return Ruling("metrics", True, f"All {len(evaluation.metrics)} metrics were measured and are finite.")
+        return _reason(
+            "metrics", False, f"Expected complete and finite metrics, found {' and '.join(parts)}."
+        )
+    return _reason("metrics", True, f"All {len(evaluation.metrics)} metrics were measured and are finite.")
 
 
-def _enough_rows(evaluation: Evaluation, rules: Promotion) -> Ruling:
+def _enough_rows(evaluation: Evaluation, rules: Promotion) -> Reason:
     enough = evaluation.rows >= rules.min_rows
     sentence = f"The evidence rests on {evaluation.rows:,} unseen rows, {rules.min_rows:,} are needed."
-    return Ruling("min_rows", enough, sentence)
+    return _reason("min_rows", enough, sentence)
 
 
-def _baselines(evaluation: Evaluation, rules: Promotion) -> Iterator[Ruling]:
+def _baselines(evaluation: Evaluation, rules: Promotion) -> Iterator[Reason]:
     """The challenger must be better than every baseline; p-values are adjusted for being several (Holm)."""
     compared = evaluation.against_baselines
     left_out = sorted(set(evaluation.baselines) - {c.b for c in compared})
     if left_out or not compared:
         names = ", ".join(left_out) or "any baseline"
-        yield Ruling("baselines", False, f"Expected a comparison with {names}, found none.")
+        yield _reason("baselines", False, f"Expected a comparison with {names}, found none.")
     for comparison, p_value in zip(compared, holm([c.p_value for c in compared]), strict=True):
         clear = _is_sound(comparison) and p_value <= rules.alpha
         better = clear and comparison.verdict == "better" and comparison.difference < 0
         verb = "beats" if better else "does not beat"
-        yield Ruling(
+        yield _reason(
             f"baseline {comparison.b}",
             better,
             f"{evaluation.candidate} {verb} the baseline {comparison.b}: {_numbers(comparison)}, adjusted "
@@ -131,25 +115,25 @@ def _baselines(evaluation: Evaluation, rules: Promotion) -> Iterator[Ruling]:
         )
 
 
-def _bounds(evaluation: Evaluation, rules: Promotion) -> Iterator[Ruling]:
+def _bounds(evaluation: Evaluation, rules: Promotion) -> Iterator[Reason]:
     measured = {m.name: m for m in evaluation.metrics}
     for word, bounds in (("floor", rules.floors), ("ceiling", rules.ceilings)):
         for name, bound in bounds.items():
             metric = measured.get(name)
             if metric is None:
-                yield Ruling(
+                yield _reason(
                     f"{word} {name}", False, f"{name} was not measured, so its {word} {bound:g} is not met."
                 )
                 continue
             kept = metric.value >= bound if word == "floor" else metric.value <= bound
             unit = "" if metric.unit == "1" else f" {metric.unit}"
             sentence = (
-                f"{name} is {metric}{unit}, {'within' if kept else 'beyond'} the {word} {bound:g}{unit}."
+                f"{name} is {metric}{unit}, {'within' if kept else 'beyond'} its {word} of {bound:g}{unit}."
             )
-            yield Ruling(f"{word} {name}", kept, sentence)
+            yield _reason(f"{word} {name}", kept, sentence)
 
 
-def _champion(comparison: Comparison | None, rules: Promotion) -> Ruling:
+def _champion(comparison: Comparison | None, rules: Promotion) -> Reason:
     """`better`: significantly so. `not_worse`: at most the margin behind, and not significantly so.
 
     Being behind significantly is still `not_worse` where the whole interval lies within the margin (the
@@ -158,24 +142,24 @@ def _champion(comparison: Comparison | None, rules: Promotion) -> Ruling:
     would ever be released. The interval stands in the sentence.
     """
     if comparison is None:
-        return Ruling("champion", True, "There is no champion yet to compare with.")
+        return _reason("champion", True, "There is no champion yet to compare with.")
     against = f"Against the champion {comparison.b}: {_numbers(comparison)}, p {comparison.p_value:.2g}"
     if comparison.verdict == "not enough data":
         sentence = f"{against}; {comparison.rows:,} rows are not enough data for a verdict."
-        return Ruling("champion", False, sentence)
+        return _reason("champion", False, sentence)
     if not _is_sound(comparison) or comparison.loss_b is None:
-        return Ruling("champion", False, f"{against}; the comparison is not complete and finite.")
+        return _reason("champion", False, f"{against}; the comparison is not complete and finite.")
     significant = comparison.p_value <= rules.alpha
     if rules.champion == "better":
         better = significant and comparison.verdict == "better" and comparison.difference < 0
         sentence = f"{against}; {'better' if better else 'not better'} at {rules.alpha:g}."
-        return Ruling("champion", better, sentence)
+        return _reason("champion", better, sentence)
     allowed = rules.champion_margin * abs(comparison.loss_b)
     behind = comparison.verdict == "worse" or (significant and comparison.difference > 0)
     kept = comparison.difference <= allowed and (not behind or comparison.high <= allowed)
     verdict = "not worse" if kept else "worse"
     margin = f"{allowed:.3g}, {rules.champion_margin:.3g} of its loss"
-    return Ruling("champion", kept, f"{against}; {verdict}, with a margin of {margin}.")
+    return _reason("champion", kept, f"{against}; {verdict}, with a margin of {margin}.")
 
 
 def _is_sound(comparison: Comparison) -> bool:
@@ -184,17 +168,27 @@ def _is_sound(comparison: Comparison) -> bool:
     return all(map(math.isfinite, values)) and math.isfinite(comparison.loss_b or 0.0)
 
 
-def _parity(parity: Mapping[str, Any] | None) -> Ruling:
+def _parity(parity: Mapping[str, Any] | None) -> Reason:
     if not parity:
-        return Ruling("parity", True, "No export was asked for, so the fitted model itself serves.")
-    facts = [f"{name} {_short(parity[name])}" for name in PARITY_FACTS if name in parity]
-    told = f" ({', '.join(facts)})" if facts else ""
+        return _reason("parity", True, "No export was asked for, so the fitted model itself serves.")
+    found = _parity_numbers(parity)
     if parity.get("passed") is True:
-        return Ruling("parity", True, f"The export answers like the fitted model{told}.")
+        return _reason("parity", True, f"The export answers like the fitted model: {found}.")
     if parity.get("required") is True:
-        return Ruling("parity", False, f"The export is required and does not pass its gate{told}.")
-    return Ruling(
-        "parity", True, f"The export does not pass its gate{told}, so the fitted model itself serves."
+        return _reason("parity", False, f"The export is required and does not pass its gate: {found}.")
+    return _reason(
+        "parity", True, f"The export does not pass its gate, so the fitted model itself serves: {found}."
+    )
+
+
+def _parity_numbers(parity: Mapping[str, Any]) -> str:
+    """The largest differences on real rows and beside decision thresholds, or why there are none."""
+    if "largest" not in parity:
+        return str(parity.get("reason") or "nothing was measured")
+    real, near = _short(parity["largest"]), _short(parity["largest_near"])
+    return (
+        f"it differs by at most {real} on {parity['rows']:,} rows and {near} on {parity['rows_near']:,} rows "
+        f"beside decision thresholds, {_short(parity['allowed_largest'])} is allowed"
     )
 
 
@@ -204,10 +198,22 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _new(champion_same: bool) -> Ruling:
+def _new(champion_same: bool) -> Reason:
     if champion_same:
-        return Ruling("identical", False, "This very model is already serving.")
-    return Ruling("identical", True, "The model differs from what serves.")
+        return _reason("identical", False, "This very model is already serving.")
+    return _reason("identical", True, "The model differs from what serves.")
+
+
+def _not_barred(barred: bool) -> Reason:
+    if barred:
+        return _reason(
+            "barred", False, "This very model was rolled back from; release it by hand or train another."
+        )
+    return _reason("barred", True, "The model was never rolled back from.")
+
+
+def _reason(rule: str, passed: bool, sentence: str) -> Reason:
+    return Reason(rule=rule, passed=passed, sentence=sentence)
 
 
 def _numbers(comparison: Comparison) -> str:

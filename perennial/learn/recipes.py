@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from perennial.errors import MissingLayerError
+from perennial.errors import MissingLayerError, UnknownNameError
 from perennial.live.answer import Task
 from perennial.table import Column
 
@@ -91,9 +91,22 @@ def lightgbm_regressor(features: Features, parameters: Parameters, seed: int, th
 
 
 def lightgbm_fit_arguments(features: Features, parameters: Parameters) -> dict[str, Any]:
-    """What LightGBM's `fit` takes beside X and y: the columns to split as categories."""
-    native = parameters.get("categories", "native") == "native"
-    return {"categorical_feature": (category_positions(features) if native else None) or "auto"}
+    """What LightGBM's `fit` takes beside X and y: the columns to split as sets of categories.
+
+    `categories` is our own parameter: `native` (all category columns), `codes` (none: their codes are numbers),
+    or the names of the columns, which pays where one column has many categories and the others few.
+
+    Raises:
+        UnknownNameError: if a name is no category column's.
+    """
+    chosen = parameters.get("categories", "native")
+    names = [features[i].name for i in category_positions(features)]
+    native = names if chosen == "native" else [] if chosen == "codes" else list(chosen)
+    for name in native:
+        if name not in names:
+            raise UnknownNameError("category column in categories", name, names)
+    positions = [i for i in category_positions(features) if features[i].name in native]
+    return {"categorical_feature": positions or "auto"}
 
 
 def lightgbm_refusals() -> tuple[type[Exception], ...]:

@@ -129,7 +129,7 @@ class Bundle(Opaque):
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The evaluation as JSON values (`perennial.evidence.Evaluation`)."""
+        """What was measured: `time`, `seed`, `dataset`, digests, and the `evaluation` as JSON values."""
         return dict(json.loads(self.read("metrics.json")))
 
     @cached_property
@@ -175,7 +175,7 @@ def build(parts: Parts, bundles_folder: Path, key: SigningKey, now: datetime) ->
     from perennial.live.pack import write_json, write_parts
 
     with publish.staging(bundles_folder) as folder:
-        facts = write_parts(folder, parts)
+        facts = write_parts(folder, parts, now)
         while True:
             last = publish.newest(bundles_folder)
             if same := _same(bundles_folder / f"v{last}", facts["identity"], key.public_path):

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ EXACT = 1e-6
 """Tolerance of golden rows where the served model is the fitted one: what another processor may change."""
 
 
-def write_parts(folder: Path, parts: Parts) -> dict[str, Any]:
+def write_parts(folder: Path, parts: Parts, now: datetime) -> dict[str, Any]:
     """Write every file but the manifest, its signature and the card; returns the manifest's share of facts.
 
     Raises:
@@ -73,7 +74,7 @@ def write_parts(folder: Path, parts: Parts) -> dict[str, Any]:
         "contract.json": contract.as_dict(),
         "answer.json": rule.as_dict(),
         "golden.json": golden,
-        "metrics.json": parts.evaluation.model_dump(mode="json"),
+        "metrics.json": _measured(parts, now),
     }.items():
         write_json(folder / name, facts)
     (folder / "reference.json").write_bytes(canonical(reference))
@@ -94,6 +95,19 @@ def write_parts(folder: Path, parts: Parts) -> dict[str, Any]:
         "contract_fingerprint": contract.fingerprint,
         "environment": environment(),
         "identity": _identity(folder, parts),
+    }
+
+
+def _measured(parts: Parts, now: datetime) -> dict[str, Any]:
+    """What was measured, and on what: time, seed, data and code. NaN becomes null."""
+    return {
+        "system": parts.system,
+        "time": now.astimezone(UTC).isoformat(timespec="seconds"),
+        "seed": parts.seed,
+        "dataset": parts.dataset.model_dump(mode="json"),
+        "code_digest": parts.code_digest,
+        "config_digest": parts.config_digest,
+        "evaluation": json.loads(parts.evaluation.model_dump_json()),
     }
 
 

@@ -82,9 +82,8 @@ def promote(
         UnknownNameError: there is no such version.
     """
     if not decision.promote:
-        raise LedgerError(
-            f"{system}: expected a decision to promote, found one against it: {'; '.join(decision.reasons)}"
-        )
+        against = " ".join(decision.sentences(passed=False))
+        raise LedgerError(f"{system}: expected a decision to promote, found one against it: {against}")
     past = history(releases, system)
     current = ledger.champion(past)
     opened = shelf.challenger(releases, system, bundle, public_key)
@@ -103,8 +102,8 @@ def promote(
         current,
         now,
         who,
-        decision.reasons,
-        {"passed": list(decision.passed), **(evidence or {})},
+        decision.sentences(passed=True),
+        evidence or {},
     )
     return ledger.append(shelf.store(releases, system), facts, expected_head)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,14 +48,6 @@ class ReportFacts(Fact):
     against_champion: Comparison | None = None
 
 
-@dataclass(frozen=True)
-class Reason:
-    """A sentence of the decision; `outcome` is passed, failed, or empty where the rule is not named."""
-
-    outcome: str
-    sentence: str
-
-
 def report_html(facts: ReportFacts) -> str:
     """The report as one HTML document that needs neither network nor scripts; equal facts give equal text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -85,54 +75,21 @@ def report_html(facts: ReportFacts) -> str:
     return page(f"{facts.title} {facts.version}: evaluation report", body)
 
 
-def reasons(decision: Decision) -> list[Reason]:
-    """Every sentence and every rule of the decision with its outcome, failed ones first.
-
-    A sentence belongs to the one rule whose words it holds; what that leaves over shares an outcome if all
-    rules left over do. A sentence that still fits no rule is merely stated, and a rule without a sentence
-    stands for itself, so that nothing is shown as passed or failed by guess.
-    """
-    rules = dict.fromkeys(decision.failed, "failed") | dict.fromkeys(decision.passed, "passed")
-    claims = {s: [rule for rule in rules if _words(rule) <= _words(s)] for s in decision.reasons}
-    found = {
-        s: claimed[0]
-        for s, claimed in claims.items()
-        if len(claimed) == 1 and sum(claimed[0] in other for other in claims.values()) == 1
-    }
-    outcomes = {s: rules[found[s]] if s in found else "" for s in decision.reasons}
-    left = [rule for rule in rules if rule not in found.values()]
-    unclaimed = [s for s in decision.reasons if s not in found]
-    if len(left) == len(unclaimed) and len({rules[rule] for rule in left}) == 1:
-        outcomes |= dict.fromkeys(unclaimed, rules[left[0]])
-        left = []
-    listed = [Reason(outcomes[s], s) for s in decision.reasons] + [Reason(rules[rule], rule) for rule in left]
-    return sorted(listed, key=lambda reason: ("failed", "", "passed").index(reason.outcome))
-
-
 def verdict(facts: ReportFacts) -> str:
     """The decision in one sentence.
 
     Says what was promoted or kept, and why: on what numbers, or which rules failed.
     """
-    decision, said = facts.decision, reasons(facts.decision)
+    decision = facts.decision
     if decision.promote:
         over = f" in place of {facts.champion}" if facts.champion else " as the first release"
-        passed = len(decision.passed)
-        rules = (
-            f"{'all ' * (passed > 1)}{text.count_text(passed, 'rule')} passed"
-            if passed
-            else "the rules passed"
-        )
-        return f"{facts.version} was promoted{over}: {rules}{_headline(facts)}."
-    failed = [r.sentence for r in said if r.outcome == "failed"] or [r.sentence for r in said]
+        count = text.count_text(len(decision.passed), "rule")
+        return f"{facts.version} was promoted{over}: all {count} passed{_headline(facts)}."
+    failed = decision.sentences(passed=False)
     why = "; and ".join(_clause(sentence) for sentence in failed) or "the decision gives no reason"
     if facts.champion:
         return f"{facts.champion} was kept and {facts.version} was not promoted, because {why}."
     return f"{facts.version} was not promoted, because {why}."
-
-
-def _words(sentence: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[\w.-]*\w", sentence.lower()))
 
 
 def _clause(sentence: str) -> str:
@@ -171,7 +128,7 @@ def _views(facts: ReportFacts) -> dict[str, Any]:
     return {
         "target": text.with_unit(text.target_text(facts.target, facts.unit), facts.unit),
         "verdict": verdict(facts),
-        "reasons": reasons(facts.decision),
+        "reasons": sorted(facts.decision.reasons, key=lambda reason: reason.passed),
         "primary": primary,
         "primary_unit": next((m.unit for m in evaluation.metrics if m.name == primary), ""),
         "baseline": baseline,
