@@ -12,7 +12,7 @@ from zenml.materializers.base_materializer import BaseMaterializer
 
 from perennial.learn.models import FittedModel
 from perennial.live.answer import rule_from
-from perennial.live.export import to_skops
+from perennial.live.export.convert import to_skops
 from perennial.live.models import load_skops
 from perennial.table import contract_from
 

@@ -15,7 +15,7 @@ from perennial.evidence import CheckReport, DatasetReference, Evaluation, Judgem
 from perennial.home import home
 from perennial.live.bundle import Bundle
 from perennial.live.files import write_atomic
-from perennial.live.report import ReportFacts, report_html
+from perennial.live.report.evaluation import ReportFacts, report_html
 
 logger = logging.getLogger(__name__)
 

@@ -41,7 +41,9 @@ class Project:
         """What the command printed; fails the test where it ends with another code."""
         process = self.start(*arguments)
         output, _ = process.communicate(timeout=280)
-        assert process.returncode == code, f"run.py {' '.join(arguments)} ended with {process.returncode}:\n{output}"
+        assert process.returncode == code, (
+            f"run.py {' '.join(arguments)} ended with {process.returncode}:\n{output}"
+        )
         return output
 
     def train(self, *settings: str, code: int = 0) -> str:

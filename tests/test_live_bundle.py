@@ -285,7 +285,8 @@ sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
 from live_fixtures import NOW, parts
 from perennial.live import bundle, sign
-from perennial.live import export, models, parity, card, pack
+from perennial.live import card, models, pack
+from perennial.live.export import convert, parity
 key, built = sign.key_pair(Path({keys!r})), [parts("ridge", seed=s) for s in range(3)]
 print("ready", flush=True)
 for part in built:

@@ -33,9 +33,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from perennial.errors import BundleError
 from perennial.live.answer import AnswerRule
 from perennial.live.bundle import Parts
-from perennial.live.export import to_onnx, to_skops
+from perennial.live.export.convert import to_onnx, to_skops
+from perennial.live.export.parity import Parity, missing_rows, parity, threshold_rows
 from perennial.live.models import FittedModel, OnnxModel, SkopsModel
-from perennial.live.parity import Parity, missing_rows, parity, threshold_rows
 
 WHOLE = np.array([True, True, True, False, False, True])
 
@@ -283,7 +283,7 @@ import hashlib, sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from live_fixtures import parts
-from perennial.live.export import to_onnx, to_skops
+from perennial.live.export.convert import to_onnx, to_skops
 for kind in ("forest", "lightgbm", "voting"):
     for write in (to_skops, lambda e, p: to_onnx(e, 6, p)):
         write(parts(kind).estimator, Path({out!r}))

@@ -133,7 +133,16 @@ def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(
 
 
 def test_an_edited_helper_reruns_the_steps(tmp_path: Path) -> None:
-    for name in ("perennial", "steps", "pipelines", "materializers", "commands", "configs", "bento", "run.py"):
+    for name in (
+        "perennial",
+        "steps",
+        "pipelines",
+        "materializers",
+        "commands",
+        "configs",
+        "bento",
+        "run.py",
+    ):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     project = Project(tmp_path / "home", tmp_path)
@@ -158,15 +167,21 @@ def wait_for(process, text: str) -> str:
 @pytest.mark.parametrize("moment", ["split:", "searched", "packaged"])
 def test_a_killed_run_leaves_nothing_that_the_same_command_does_not_mend(moment: str, tmp_path: Path) -> None:
     project = Project(tmp_path)
-    process = project.start("train", "--config", "configs/synthetic.yaml", "--set", "learn.candidates.0.trials=1")
+    process = project.start(
+        "train", "--config", "configs/synthetic.yaml", "--set", "learn.candidates.0.trials=1"
+    )
     wait_for(process, moment)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    output = project.run("train", "--config", "configs/synthetic.yaml", "--set", "learn.candidates.0.trials=1")
+    output = project.run(
+        "train", "--config", "configs/synthetic.yaml", "--set", "learn.candidates.0.trials=1"
+    )
     assert "had died with its process; marked as failed" in output
     assert "promoted v1 in place of nothing" in output
     assert len(project.ledger()) == 1
-    with sqlite3.connect(project.home / "stacks/local/zenml/local_stores/default_zen_store/zenml.db") as store:
+    with sqlite3.connect(
+        project.home / "stacks/local/zenml/local_stores/default_zen_store/zenml.db"
+    ) as store:
         assert store.execute("select count(*) from pipeline_run where status = 'running'").fetchone() == (0,)
         assert store.execute("select count(*) from step_run where status = 'running'").fetchone() == (0,)
 

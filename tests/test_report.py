@@ -25,13 +25,13 @@ from perennial.evidence import (
     SearchResult,
     Trial,
 )
-from perennial.live import report_tables
-from perennial.live.axes import fitted_axis, scale, tick_texts, ticks
-from perennial.live.figures import by_merit
-from perennial.live.fit_figures import wilson
-from perennial.live.page import DARK, LIGHT, page
-from perennial.live.plots import Point, Row, points_plot, rows_plot
-from perennial.live.report import ReportFacts, report_html, verdict
+from perennial.live.report import tables as report_tables
+from perennial.live.report.axes import fitted_axis, scale, tick_texts, ticks
+from perennial.live.report.evaluation import ReportFacts, report_html, verdict
+from perennial.live.report.figures import by_merit
+from perennial.live.report.fit_figures import wilson
+from perennial.live.report.page import DARK, LIGHT, page
+from perennial.live.report.plots import Point, Row, points_plot, rows_plot
 
 EVIL = """<script>alert(1)</script>"'&<img src=x onerror=alert(2)>"""
 VOID = {"meta", "br", "img", "link", "hr", "input"}

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from perennial.data.coerce import coerced
-from perennial.live.page import page
-from perennial.live.text import number_text
+from perennial.live.report.page import page
+from perennial.live.report.text import number_text
 from perennial.table import Column, Contract
 
 SAMPLE_ROWS = 100_000

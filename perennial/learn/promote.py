@@ -31,7 +31,7 @@ def decide(
         against_champion: challenger (a) against champion (b) on rows that neither was fitted on; None if
             nothing serves yet.
         champion_same: whether the champion is this very model.
-        parity: what the export gate found (see `perennial.live.parity`): `passed`, and `required` where a
+        parity: what the export gate found (see `perennial.live.export.parity`): `passed`, and `required` where a
             model without an export must not ship; None or empty if no export was asked for.
         rules: the promotion section of the config.
         barred: whether this very model was rolled back from, and not released by hand since.
@@ -48,7 +48,7 @@ def decide(
         _enough_rows(evaluation, rules),
         *_baselines(evaluation, rules),
         *_bounds(evaluation, rules),
-        _champion(against_champion, rules),
+        _champion(against_champion, champion_same, rules),
         _parity(parity),
         _new(champion_same),
         _not_barred(barred),
@@ -133,7 +133,7 @@ def _bounds(evaluation: Evaluation, rules: Promotion) -> Iterator[Reason]:
             yield _reason(f"{word} {name}", kept, sentence)
 
 
-def _champion(comparison: Comparison | None, rules: Promotion) -> Reason:
+def _champion(comparison: Comparison | None, same: bool, rules: Promotion) -> Reason:
     """`better`: significantly so. `not_worse`: at most the margin behind, and not significantly so.
 
     Being behind significantly is still `not_worse` where the whole interval lies within the margin (the
@@ -141,6 +141,8 @@ def _champion(comparison: Comparison | None, rules: Promotion) -> Reason:
     its interval: on a few hundred rows that end lies beyond any margin worth having, and no retrained model
     would ever be released. The interval stands in the sentence.
     """
+    if same:
+        return _reason("champion", True, "There is no other champion to compare with.")
     if comparison is None:
         return _reason("champion", True, "There is no champion yet to compare with.")
     against = f"Against the champion {comparison.b}: {_numbers(comparison)}, p {comparison.p_value:.2g}"

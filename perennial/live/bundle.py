@@ -46,7 +46,7 @@ class Manifest:
     `files` maps every other file's name to its `sha256` and `size` in bytes; `identity` is the digest over
     all content but time and sequence; `created_at` is ISO 8601 in UTC; `backend` is `onnx` or `skops`;
     `parity` is empty where no export was asked for, else `passed`, `required`, `reason` ("" where passed) and
-    the numbers of `perennial.live.parity.Parity`, where there was something to measure.
+    the numbers of `perennial.live.export.parity.Parity`, where there was something to measure.
     """
 
     format: int

@@ -143,8 +143,8 @@ def _write_model(
     folder: Path, parts: Parts, fitted: FittedModel, holdout: npt.NDArray[np.float64]
 ) -> dict[str, Any]:
     """Write model.skops, and model.onnx where it passes the gate; returns what the gate found."""
-    from perennial.live.export import to_onnx, to_skops
-    from perennial.live.parity import parity
+    from perennial.live.export.convert import to_onnx, to_skops
+    from perennial.live.export.parity import parity
 
     options, n_classes = parts.options, len(parts.rule.classes)
     to_skops(parts.estimator, folder / "model.skops")

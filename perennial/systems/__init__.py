@@ -28,7 +28,7 @@ class System:
         task: classification or regression.
         contract: the declared contract for a source; categories left empty are learned from training rows.
         collect: the raw records of a source, one row each, under the contract's names; `seed` drives generators.
-        prepare: model-ready rows from records: `id`, features, target; a pure function.
+        prepare: model-ready rows from records: features and target; a pure function. The checks add the `id`.
         segments: feature columns by which errors are broken down in reports.
     """
 

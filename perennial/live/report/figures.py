@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from perennial.evidence import Evaluation, Metric, SearchResult, Trial
-from perennial.live.plots import Row, Tone, rows_plot
-from perennial.live.text import (
+from perennial.live.report.plots import Row, Tone, rows_plot
+from perennial.live.report.text import (
     as_float,
     interval_text,
     is_number,

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perennial.live.trees import UnsupportedError, ensemble, forest_trees, histogram_trees, lightgbm_trees
+from perennial.live.export.trees import (
+    UnsupportedError,
+    ensemble,
+    forest_trees,
+    histogram_trees,
+    lightgbm_trees,
+)
 
 
 class Graph:

@@ -16,9 +16,8 @@ from perennial.evidence import (
     Fact,
     SearchResult,
 )
-from perennial.live import figures, fit_figures, text
-from perennial.live import report_tables as tables
-from perennial.live.page import page
+from perennial.live.report import figures, fit_figures, tables, text
+from perennial.live.report.page import page
 
 MOST_SEGMENTS = 150
 MOST_FEATURES = 60
@@ -71,7 +70,7 @@ def report_html(facts: ReportFacts) -> str:
         svg=Markup,
     )
     environment.globals.update(count=text.count_text, interval=text.interval_text)
-    body = environment.get_template("report.html.jinja").render(facts=facts, **_views(facts))
+    body = environment.get_template("evaluation.html.jinja").render(facts=facts, **_views(facts))
     return page(f"{facts.title} {facts.version}: evaluation report", body)
 
 

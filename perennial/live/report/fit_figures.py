@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perennial.live.axes import Axis, fitted_axis
-from perennial.live.figures import Figure, listed
-from perennial.live.plots import Point, Row, points_plot, rows_plot
-from perennial.live.text import as_float, count_text, is_number, number_text, with_unit
+from perennial.live.report.axes import Axis, fitted_axis
+from perennial.live.report.figures import Figure, listed
+from perennial.live.report.plots import Point, Row, points_plot, rows_plot
+from perennial.live.report.text import as_float, count_text, is_number, number_text, with_unit
 
 MOST_POINTS = 1000
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from perennial.live.graph import Graph
+    from perennial.live.export.graph import Graph
 
 LEQ, MEMBER = 0, 6
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from perennial.live.text import fixed_text, is_number
+from perennial.live.report.text import fixed_text, is_number
 
 Scale = Callable[[float], float]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from perennial.live.axes import Axis, Scale, fitted_axis, scale, tick_texts, ticks
-from perennial.live.text import is_number, shortened
+from perennial.live.report.axes import Axis, Scale, fitted_axis, scale, tick_texts, ticks
+from perennial.live.report.text import is_number, shortened
 
 WIDTH = 360
 _ROW = 19

@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from perennial.live.graph import Graph, emit
-from perennial.live.trees import UnsupportedError
+from perennial.live.export.graph import Graph, emit
+from perennial.live.export.trees import UnsupportedError
 
 OPSET, ML_OPSET, IR_VERSION = 18, 5, 10  # what ONNX Runtime 1.23, the oldest one allowed, understands
 

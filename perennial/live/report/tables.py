@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from perennial.evidence import CheckFinding, CheckReport, Evaluation, Metric, SearchResult, Trial
-from perennial.live import text
-from perennial.live.figures import by_merit
+from perennial.live.report import text
+from perennial.live.report.figures import by_merit
 
 MOST_LABELS = 20
 MOST_TRIALS = 200
