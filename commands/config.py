@@ -6,7 +6,7 @@ import json
 
 import click
 
-from commands.options import stack_option
+from commands.options import load_config, stack_option
 
 
 @click.group(short_help="Show a config with the origin of every value, or the schema.")
@@ -23,11 +23,10 @@ def show(path: str, settings: tuple[str, ...], stack: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from perennial.config import Config
-    from perennial.config_file import dotted, leaves, load
+    from perennial.config_file import dotted, leaves
     from pipelines.stack import STACKS, read
 
-    loaded = load(path, Config, settings)
+    loaded = load_config(path, settings)
     table = Table("key", "value", "origin", box=None, pad_edge=False, header_style="bold")
     for key, value in leaves(loaded.config):
         table.add_row(dotted(key), str(value), loaded.origins[dotted(key)])

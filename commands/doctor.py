@@ -107,5 +107,5 @@ def _champion(releases: Path, system: str, keys: Path) -> str:
     load_predictor(bundle)
     rows = len(bundle.golden["rows"])
     return (
-        f"{bundle.manifest.version} serves: {len(entries)} ledger entries are whole, {rows} golden rows match"
+        f"{bundle.manifest.version} serves: the ledger is whole ({len(entries)} in all), {rows} golden rows match"
     )

@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from perennial.config import Config
+    from perennial.config_file import Loaded
 
 DEFAULT_STACK = "local"
 
@@ -41,14 +42,32 @@ def stack_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_config(path: str, settings: tuple[str, ...] = ()) -> Config:
-    """The checked config of a system that exists, with candidates that exist; raises InputError."""
+    """The checked config of a system that exists; see `load_config`."""
+    return load_config(path, settings).config
+
+
+def load_config(path: str, settings: tuple[str, ...] = ()) -> Loaded[Config]:
+    """The config of a system that exists, whose candidates, parameters and metrics exist too.
+
+    Raises:
+        ConfigError: naming line and key of everything that is wrong.
+        UnknownNameError: there is no such system.
+    """
     from perennial import systems
     from perennial.config import Config
     from perennial.config_file import load
+    from perennial.errors import ConfigError, Violation
+    from perennial.learn.candidates import check_candidates
+    from perennial.learn.promote import check_promotion
 
-    config = load(path, Config, settings).config
-    systems.get(config.system)
-    return config
+    loaded = load(path, Config, settings)
+    config = loaded.config
+    task = systems.get(config.system).task
+    found = [*check_candidates(config.learn, task), *check_promotion(config.promotion, task)]
+    if found:
+        told = [Violation(loaded.place(v.where), f"{v.where}: {v.problem}") for v in found]
+        raise ConfigError(path, told)
+    return loaded
 
 
 def releases_folder(stack: str) -> Path:

@@ -33,13 +33,17 @@ def cli(config: Config, stack: str, source: str, output: str, version: str | Non
     The output holds the input's id column, where it has one, and the answers. It does not repeat the other
     columns: the rows keep their order, so that both files fit side by side, and no name can clash.
     """
+    from perennial.errors import TableError
     from perennial.live.bundle import load_predictor
     from perennial.live.files import write_atomic
 
     kind, packed = output_form(Path(output))
     predictor = load_predictor(open_release(config, stack, version))
     frame = read_input(source, predictor.bundle.contract)
-    answered = predictor.answer_columns({name: frame[name] for name in frame.columns})
+    try:
+        answered = predictor.answer_columns({name: frame[name] for name in frame.columns})
+    except TableError as error:
+        raise TableError(source, error.violations) from error
     predictions = predictions_table(answered, ids(frame, predictor.bundle.contract))
     write_atomic(Path(output), encoded(predictions, kind, packed))
     flagged = sum(bool(flags) for flags in answered.flags)

@@ -19,10 +19,20 @@ SectionT = TypeVar("SectionT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Loaded(Generic[SectionT]):
-    """A checked config and, for every value in it, where that value came from."""
+    """A checked config and, for every value in it, where that value came from.
+
+    `written` holds what was given alone, at every depth: key -> file and line, or `--set`.
+    """
 
     config: SectionT
     origins: Mapping[str, str]
+    written: Mapping[str, str]
+
+    def place(self, key: str) -> str:
+        """Where a key was written, or the nearest section above it; the key itself where none of them was."""
+        parts = key.split(".")
+        above = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+        return next((self.written[name] for name in above if name in self.written), key)
 
 
 def load(path: str | Path, schema: type[SectionT], settings: Sequence[str] = ()) -> Loaded[SectionT]:
@@ -42,7 +52,11 @@ def load(path: str | Path, schema: type[SectionT], settings: Sequence[str] = ())
         config = schema.model_validate(values)
     except ValidationError as error:
         raise ConfigError(source, [_violation(e, origins, schema) for e in error.errors()]) from None
-    return Loaded(config, {dotted(key): _origin(key, origins) for key, _ in leaves(config)})
+    return Loaded(
+        config,
+        {dotted(key): _origin(key, origins) for key, _ in leaves(config)},
+        {dotted(key): origin for key, origin in origins.items()},
+    )
 
 
 def leaves(config: BaseModel) -> Iterator[tuple[Key, Any]]:

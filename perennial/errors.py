@@ -90,10 +90,11 @@ class NotEnoughDataError(PerennialError):
 class CheckError(PerennialError):
     """The data is not fit for training; the check report says why."""
 
-    def __init__(self, problems: Sequence[str], quarantine: str | Path) -> None:
+    def __init__(self, problems: Sequence[str], quarantine: str | Path, source: str = "") -> None:
         self.problems = tuple(problems)
+        where = f" on {source}" if source else ""
         super().__init__(
-            f"checks blocked training: {'; '.join(problems)}; mend the source or the rules under "
+            f"checks blocked training{where}: {'; '.join(problems)}; mend the source or the rules under "
             f"checks: in the config (rejected rows: {quarantine})"
         )
 

@@ -49,7 +49,7 @@ def training(config: Config, digests: dict[str, str], releases: str) -> None:
         bundle, evaluation, holdout, config.promotion, config.evaluate.resamples, seed, releases
     )
     outcome = promote(bundle, evaluation, judgement, releases)
-    page = report(bundle, dataset, checks, found, evaluation, judgement, outcome)
+    page, plots = report(bundle, dataset, checks, found, evaluation, judgement)
     track.with_options(settings={"experiment_tracker": {"experiment_name": system}})(
-        config, bundle, evaluation, found, outcome, page
+        config, bundle, evaluation, found, outcome, page, plots
     )

@@ -32,5 +32,5 @@ def check(
         "checked %s rows: %s usable, %s rejected",
         *(f"{n:,}" for n in (report.rows_in, report.rows_out, report.quarantined)),
     )
-    checks.require(report)
+    checks.require(report, source.path if isinstance(source, FileSource) else "")
     return checked.table, report

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import mlflow
+from mlflow.exceptions import MlflowException
 from zenml import step
 from zenml.types import HTMLString
 
@@ -25,33 +26,57 @@ def track(
     found: SearchResult,
     outcome: Outcome,
     page: HTMLString,
+    plots: dict[str, str],
 ) -> None:
-    """Logs parameters, metrics with their intervals, the report, and the bundle's manifest to MLflow."""
+    """Logs parameters, metrics with intervals, report, plots and bundle; mirrors a release as an alias."""
     manifest = bundle.manifest
-    mlflow.log_params(_parameters(config, bundle))
-    mlflow.log_metrics(_metrics(evaluation, found))
+    mlflow.log_params(parameters(config, bundle))
+    mlflow.log_metrics(metrics(evaluation, found))
     mlflow.set_tags({"system": manifest.system, "version": manifest.version, "outcome": outcome.sentence})
     mlflow.log_text(str(page), "report.html")
+    for name, svg in plots.items():
+        mlflow.log_text(svg, f"plots/{name}.svg")
+    mlflow.log_text(requirements(bundle), "requirements.txt")
     mlflow.log_artifacts(str(bundle.path), "bundle")
+    if outcome.promoted:
+        mirror(manifest.system, manifest.version)
     logger.info("tracked in MLflow as %s", mlflow.active_run().info.run_name)
 
 
-def _parameters(config: Config, bundle: Bundle) -> dict[str, Any]:
+def parameters(config: Config, bundle: Bundle) -> dict[str, Any]:
+    """Every config value by its dotted key, and the chosen model with its parameters."""
     chosen = {f"model.{key}": value for key, value in bundle.manifest.parameters.items()}
-    return (
-        {dotted(key): value for key, value in leaves(config)} | {"model": bundle.manifest.candidate} | chosen
-    )
+    return {dotted(key): value for key, value in leaves(config)} | {"model": bundle.manifest.candidate} | chosen
 
 
-def _metrics(evaluation: Evaluation, found: SearchResult) -> dict[str, float]:
+def metrics(evaluation: Evaluation, found: SearchResult) -> dict[str, float]:
+    """Every metric of the model and its baselines, with the ends of its interval."""
     measured = {"model": evaluation.metrics, **evaluation.baselines}
     values = {
         f"{who}.{metric.name}{suffix}": value
-        for who, metrics in measured.items()
-        for metric in metrics
+        for who, group in measured.items()
+        for metric in group
         for suffix, value in (("", metric.value), (".low", metric.low), (".high", metric.high))
     }
-    return values | {
-        f"search.{found.best.metric}": found.best.score,
-        "search.trials": float(len(found.trials)),
-    }
+    return values | {f"search.{found.best.metric}": found.best.score, "search.trials": float(len(found.trials))}
+
+
+def requirements(bundle: Bundle) -> str:
+    """The packages that the model was fitted with, pinned, as pip reads them."""
+    packages = bundle.manifest.environment.items()
+    return "".join(f"{name}=={version}\n" for name, version in packages if name not in ("python", "platform"))
+
+
+def mirror(system: str, version: str) -> None:
+    """Repeats a release in MLflow's registry: a model version with the alias `champion`. The ledger decides."""
+    client = mlflow.MlflowClient()
+    try:
+        client.create_registered_model(system)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    run = mlflow.active_run().info
+    made = client.create_model_version(
+        system, f"{run.artifact_uri}/bundle", run.run_id, tags={"bundle": version}
+    )
+    client.set_registered_model_alias(system, "champion", made.version)

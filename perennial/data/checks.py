@@ -19,6 +19,8 @@ from perennial.live.files import write_atomic
 from perennial.table import Column, Contract, Table
 
 SEVERITIES = ("block", "warning", "note")
+LONGEST_TEXT = 1_000
+"""Characters. A longer cell is a torn file or a whole page, and as a category would be in every bundle."""
 EXPECTED = {
     "number": "a finite number",
     "integer": "a whole number",
@@ -75,10 +77,15 @@ def check(records: pd.DataFrame, contract: Contract, rules: Checks) -> Checked:
     return Checked(Table(frame, contract), report, _rejected(named, is_bad, rejecting))
 
 
-def require(report: CheckReport) -> None:
-    """Raises CheckError with everything that blocks training; does nothing where nothing does."""
+def require(report: CheckReport, source: str = "") -> None:
+    """Raises CheckError with everything that blocks training; does nothing where nothing does.
+
+    `source` is the file that the records came from, where there is one; the error names it.
+    """
     if report.blocking:
-        raise CheckError([f.message for f in report.blocking], report.quarantine_path or "not written")
+        raise CheckError(
+            [f.message for f in report.blocking], report.quarantine_path or "not written", source
+        )
 
 
 def write_quarantine(rejected: pd.DataFrame, path: Path) -> Path:
@@ -137,6 +144,10 @@ def _checked(values: pd.Series[Any], column: Column) -> tuple[pd.Series[Any], li
     """One column in the contract's type, impossible values blanked where it says so, and the broken rules."""
     clean, unreadable = coerced(values, column)
     broken = [Broken(column.name, "type", EXPECTED[column.kind], values, unreadable)]
+    if column.kind in ("category", "text"):
+        long = np.array([isinstance(v, str) and len(v) > LONGEST_TEXT for v in clean], dtype=bool)
+        expected = f"at most {LONGEST_TEXT:,} characters"
+        broken.append(Broken(column.name, "length", expected, values, long))
     impossible = np.zeros(len(values), dtype=bool)
     blanked = column.impossible == "blank"
     if column.is_numeric and (column.minimum is not None or column.maximum is not None):

@@ -65,11 +65,10 @@ def read_rows(path: str | Path, text: Collection[str] = ()) -> pd.DataFrame:
     try:
         data = _content(file)
         frame = _stripped({"csv": _csv, "parquet": _parquet, "jsonl": _json_lines}[kind](data, text))
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, csv.Error, RecursionError, OverflowError, ValueError) as error:
         problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SourceError(
-            path, f"expected readable {kind} in UTF-8, found: {problem}", "mend or replace the file"
-        ) from error
+        remedy = "save it in UTF-8" if isinstance(error, UnicodeError) else "mend or replace the file"
+        raise SourceError(path, f"expected readable {kind} in UTF-8, found: {problem}", remedy) from error
     if not len(frame.columns) or frame.empty:
         raise SourceError(path, "expected rows, found none", "collect it again or name another file")
     return frame
@@ -92,10 +91,12 @@ def _format(file: Path) -> str:
     suffix = Path(file.stem).suffix if file.suffix.lower() == ".gz" else file.suffix
     if not file.is_file():
         found = "found a folder" if file.is_dir() else "found none"
-        siblings = sorted(p.name for p in file.parent.iterdir()) if file.parent.is_dir() else []
+        siblings = (
+            sorted(p.name for p in file.parent.iterdir() if p.is_file()) if file.parent.is_dir() else []
+        )
         near = suggestion(file.name, siblings) if siblings and len(siblings) <= 200 else ""
         near = near if "did you mean" in near else ""
-        raise SourceError(file, f"expected a file, {found}{near}", "name one with source.path")
+        raise SourceError(file, f"expected a file, {found}{near}", "name one that exists")
     if suffix.lower() not in FORMATS:
         raise SourceError(
             file,
@@ -114,15 +115,32 @@ def _content(file: Path) -> bytes:
 
 
 def _csv(data: bytes, text: Collection[str]) -> pd.DataFrame:
-    header = data.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].decode("utf-8")
-    if "," not in header and (";" in header or "\t" in header):
+    if b"\0" in data:
+        raise ValueError("zero bytes, as in UTF-16 text or in a damaged file")
+    header = _header(data)
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
         raise ValueError("a header line with semicolons or tabs instead of commas")
-    names = next(csv.reader([header.rstrip()]), [])
-    named: dict[Hashable, type[str]] = {name: str for name in names if name.strip() in text}
-    frame = pd.read_csv(io.BytesIO(data), encoding="utf-8-sig", low_memory=False, dtype=named)
+    _refuse_repeats([name.strip() for name in header if name.strip()])
+    named: dict[Hashable, type[str]] = {name: str for name in header if name.strip() in text}
+    frame = pd.read_csv(
+        io.BytesIO(data), encoding="utf-8-sig", low_memory=False, dtype=named, float_precision="round_trip"
+    )
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("rows with more fields than the header line names")
     return frame
+
+
+def _header(data: bytes) -> list[str]:
+    """The names in the first line that is not blank; a quoted name may hold a line break."""
+    with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="") as lines:
+        return next((row for row in csv.reader(lines) if any(cell.strip() for cell in row)), [])
+
+
+def _refuse_repeats(names: list[str]) -> None:
+    """Raises ValueError where a column name stands twice."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"the column {', '.join(twice)} more than once")
 
 
 def _parquet(data: bytes, text: Collection[str]) -> pd.DataFrame:
@@ -141,16 +159,25 @@ def _json_lines(data: bytes, text: Collection[str]) -> pd.DataFrame:
             raise ValueError(f"line {number} is no JSON ({error.msg})") from error
         if not isinstance(row, dict):
             raise ValueError(f"line {number} is no JSON object")
+        if "\\ud" in line.lower() and not _is_text(row):
+            raise ValueError(f"line {number} holds half of a surrogate pair, which is no character")
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _is_text(row: dict[str, Any]) -> bool:
+    """Whether everything in a JSON object can be written in UTF-8."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _stripped(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame without blanks around column names and text cells; cells of other types stay as they are."""
     names = [str(name).strip() for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"the column {', '.join(twice)} more than once")
+    _refuse_repeats(names)
     columns = [_stripped_cells(frame.iloc[:, place]) for place in range(len(names))]
     return pd.DataFrame(dict(zip(names, columns, strict=True)))
 

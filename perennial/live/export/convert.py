@@ -34,9 +34,9 @@ def _stable_skops(data: bytes) -> bytes:
             if name != "schema.json"
         }
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for name, content in [*sorted(members.items()), ("schema.json", schema.encode())]:
-            packed.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            packed.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, compresslevel=1)
     return target.getvalue()
 
 

@@ -67,14 +67,15 @@ def parity(
     """How closely `exported` follows `fitted` on rows drawn from `matrix`, and on rows made from them.
 
     `whole` says per feature whether it only takes whole numbers (integers, category codes, truth values).
-    Rows near thresholds come in pairs that the fitted model itself tells apart (see `threshold_rows`), in
-    float64, which is what a service feeds to the model. A forest of scikit-learn rounds its input to
+    Rows near thresholds come in pairs that the exported model tells apart (see `threshold_rows`), in float64,
+    which is what a service feeds to the model: where the fitted model turns elsewhere, one row of the pair
+    shows it. A forest of scikit-learn rounds its input to
     float32 before comparing; both sides of that rounding are among the pairs, so an export that rounds
     elsewhere, or rounds its thresholds, shows up here.
     """
     rng = np.random.default_rng(seed)
     real = matrix if len(matrix) <= max_rows else matrix[rng.choice(len(matrix), max_rows, replace=False)]
-    kinds = (real, threshold_rows(fitted, real, whole, rng), missing_rows(real, rng))
+    kinds = (real, threshold_rows(exported, real, whole, rng), missing_rows(real, rng))
     scale = float(np.median(np.abs(_natural(fitted.raw(real), rule)))) or 1.0
     differences, equal = [], []
     for rows in kinds:
@@ -102,13 +103,13 @@ def parity(
 
 
 def threshold_rows(
-    fitted: Model,
+    model: Model,
     matrix: Matrix,
     whole: npt.NDArray[np.bool_],
     rng: np.random.Generator,
     pairs: int = 256,
 ) -> Matrix:
-    """Rows just below, at and just above points where the fitted model's output changes.
+    """Rows just below, at and just above points where the model's output changes.
 
     A pair starts as a real row and its copy with one feature taken from another real row. Where the model
     tells the two apart (for half of the pairs: gives another class), the feature is bisected until no
@@ -122,7 +123,7 @@ def threshold_rows(
     every = np.arange(4 * pairs)
     high = low.copy()
     high[every, feature] = matrix[rng.integers(0, n, 4 * pairs), feature]
-    below, above = fitted.raw(low), fitted.raw(high)
+    below, above = model.raw(low), model.raw(high)
     finite = np.isfinite(low[every, feature]) & np.isfinite(high[every, feature])
     by_raw = finite & _differ(below, above)
     by_class = by_raw & _differ(_classes(below), _classes(above))
@@ -140,7 +141,7 @@ def threshold_rows(
             break
         trial = low.copy()
         trial[every, feature] = middle
-        raw = fitted.raw(trial)
+        raw = model.raw(trial)
         changed = np.where(classwise, _differ(_classes(start), _classes(raw)), _differ(start, raw))
         high[still & changed, feature[still & changed]] = middle[still & changed]
         low[still & ~changed, feature[still & ~changed]] = middle[still & ~changed]

@@ -17,7 +17,7 @@ from perennial.evidence import (
     SearchResult,
 )
 from perennial.live.report import figures, fit_figures, tables, text
-from perennial.live.report.page import page
+from perennial.live.report.page import page, svg_document
 
 MOST_SEGMENTS = 150
 MOST_FEATURES = 60
@@ -72,6 +72,19 @@ def report_html(facts: ReportFacts) -> str:
     environment.globals.update(count=text.count_text, interval=text.interval_text)
     body = environment.get_template("evaluation.html.jinja").render(facts=facts, **_views(facts))
     return page(f"{facts.title} {facts.version}: evaluation report", body)
+
+
+def plots(facts: ReportFacts) -> dict[str, str]:
+    """The report's plots, each as an SVG document of its own, by a name made from its title."""
+    views = _views(facts)
+    drawn = (
+        *views["metric_figures"],
+        *views["fit_figures"],
+        *views["segment_figures"],
+        views["importance_figure"],
+        views["trials_figure"],
+    )
+    return {text.file_name(f.title): svg_document(f.svg) for f in drawn if f.svg}
 
 
 def verdict(facts: ReportFacts) -> str:

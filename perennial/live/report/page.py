@@ -142,3 +142,9 @@ def page(title: str, body: str) -> str:
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)}</title>\n<style>{stylesheet()}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+def svg_document(svg: str) -> str:
+    """A drawing from one of our pages as a file of its own, with the page's colours and a background."""
+    style = f'xmlns="http://www.w3.org/2000/svg" style="background:{LIGHT["paper"]}"'
+    return svg.replace("<svg ", f"<svg {style} ", 1).replace(">", f"><style>{stylesheet()}</style>", 1)

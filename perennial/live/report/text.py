@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 
 ABSENT = "–"
@@ -160,3 +161,12 @@ def shortened(text: str, most: int) -> str:
         return text
     half = (most - 1) // 2
     return f"{text[: most - 1 - half]}…{text[len(text) - half :]}"
+
+
+def file_name(title: str) -> str:
+    """A title as the name of a file.
+
+    >>> file_name("Accuracy, higher is better")
+    'accuracy_higher_is_better'
+    """
+    return "_".join(re.findall(r"[a-z0-9]+", title.lower()))[:60]
