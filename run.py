@@ -86,13 +86,20 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         return 0
     except Exception as error:  # noqa: BLE001  (the last line of defence: no trace reaches a user unasked)
-        what = f"unexpected {type(error).__name__}: {error}; run it again with --debug for the stack trace"
-        return _failed(error, what, 1, debug)
+        return _failed(error, _told(error), 1, debug)
     return 0
 
 
 def _usage(error: click.UsageError) -> str:
     return error.ctx.command_path if error.ctx else "run.py"
+
+
+def _told(error: Exception) -> str:
+    from commands.trouble import sentence
+
+    found = (str(error).splitlines() or ["no message"])[0]
+    unexpected = f"unexpected {type(error).__name__}: {found}; run it again with --debug for the stack trace"
+    return sentence(error) or unexpected
 
 
 def _failed(error: BaseException, sentence: str, code: int, debug: bool) -> int:

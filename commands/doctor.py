@@ -106,6 +106,4 @@ def _champion(releases: Path, system: str, keys: Path) -> str:
         return "nothing released yet"
     load_predictor(bundle)
     rows = len(bundle.golden["rows"])
-    return (
-        f"{bundle.manifest.version} serves: the ledger is whole ({len(entries)} in all), {rows} golden rows match"
-    )
+    return f"{bundle.manifest.version} serves: the ledger is whole ({len(entries)} in all), {rows} golden rows match"

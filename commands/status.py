@@ -33,4 +33,5 @@ def _sentence(row: Status) -> str:
     waiting = f"; {row.waiting} is packaged, not released" if row.waiting else ""
     if row.version is None or row.since is None:
         return f"nothing released{waiting}"
-    return f"{row.version} serves since {row.since:%Y-%m-%d %H:%M} UTC, by {row.who}, ledger entry {row.entries}{waiting}"
+    serves = f"{row.version} serves since {row.since:%Y-%m-%d %H:%M} UTC, by {row.who}"
+    return f"{serves}, ledger entry {row.entries}{waiting}"

@@ -192,7 +192,7 @@ class Config(Section):
     """One system from source to service."""
 
     system: str = option(about="which system: the name of its plugin in perennial/systems")
-    seed: int = option(7, about="seed of everything that is drawn at random", unit="1", ge=0)
+    seed: int = option(7, about="seed of everything that is drawn at random", unit="1", ge=0, le=2**32 - 1)
     source: Source = option(about="where records come from")
     checks: Checks = option(Checks, about="when data is loud, and when it blocks training")
     split: Split = option(about="which rows nothing is fitted or tuned on")

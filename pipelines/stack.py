@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perennial.config_file import load, secret
-from perennial.config_stack import FolderArtifacts, KubernetesOrchestrator, ServerStore, ServerTracking, Stack
+from perennial.config_stack import (
+    FolderArtifacts,
+    KubernetesOrchestrator,
+    LocalTracking,
+    ServerStore,
+    ServerTracking,
+    Stack,
+)
 from perennial.errors import StackError, UnknownNameError
 from pipelines.source_digest import ROOT
 
@@ -77,7 +84,8 @@ def open_stack(name: str, folder: Path) -> UUID:
                 f"stack {name}: expected to open it, found: {error}; run `run.py stack check {name}`"
             ) from error
         (folder / "zenml" / ".ready").touch()
-    os.environ["ZENML_ACTIVE_STACK_ID"] = str(stack_id)
+        os.environ["ZENML_ACTIVE_STACK_ID"] = str(stack_id)
+        _ensure_tracking_store(stack, folder / "artifacts" / "mlflow.db")
     return stack_id
 
 
@@ -106,6 +114,15 @@ def _discard_half_made_store(folder: Path) -> None:
     """Removes a store whose creation was killed: ZenML would never repair it, and it holds no run yet."""
     if not (folder / "zenml" / ".ready").exists():
         shutil.rmtree(folder / "zenml" / "local_stores", ignore_errors=True)
+
+
+def _ensure_tracking_store(stack: Stack, path: Path) -> None:
+    """MLflow's database where ZenML will look for it, beside the artifacts of a local stack."""
+    local = isinstance(stack.tracking, LocalTracking) and isinstance(stack.artifacts, FolderArtifacts)
+    if local and not path.exists():
+        from steps.tracking import make_store
+
+        make_store(path)
 
 
 def _tune_sqlite() -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _initialize_tables
+from sqlalchemy import create_engine
 from zenml import step
 from zenml.types import HTMLString
 
@@ -46,7 +50,9 @@ def track(
 def parameters(config: Config, bundle: Bundle) -> dict[str, Any]:
     """Every config value by its dotted key, and the chosen model with its parameters."""
     chosen = {f"model.{key}": value for key, value in bundle.manifest.parameters.items()}
-    return {dotted(key): value for key, value in leaves(config)} | {"model": bundle.manifest.candidate} | chosen
+    return (
+        {dotted(key): value for key, value in leaves(config)} | {"model": bundle.manifest.candidate} | chosen
+    )
 
 
 def metrics(evaluation: Evaluation, found: SearchResult) -> dict[str, float]:
@@ -58,7 +64,10 @@ def metrics(evaluation: Evaluation, found: SearchResult) -> dict[str, float]:
         for metric in group
         for suffix, value in (("", metric.value), (".low", metric.low), (".high", metric.high))
     }
-    return values | {f"search.{found.best.metric}": found.best.score, "search.trials": float(len(found.trials))}
+    return values | {
+        f"search.{found.best.metric}": found.best.score,
+        "search.trials": float(len(found.trials)),
+    }
 
 
 def requirements(bundle: Bundle) -> str:
@@ -80,3 +89,19 @@ def mirror(system: str, version: str) -> None:
         system, f"{run.artifact_uri}/bundle", run.run_id, tags={"bundle": version}
     )
     client.set_registered_model_alias(system, "champion", made.version)
+
+
+def make_store(path: Path) -> None:
+    """Makes MLflow's database at `path`, whole or not at all; only one process at a time may do so.
+
+    MLflow itself makes it table by table where it finds none. A kill or a full disk in between would leave a
+    database that MLflow never opens again.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    engine = create_engine(f"sqlite:///{partial / path.name}")
+    _initialize_tables(engine)
+    engine.dispose()
+    (partial / path.name).rename(path)
+    partial.rmdir()

@@ -35,7 +35,7 @@ from perennial.live.answer import AnswerRule
 from perennial.live.bundle import Parts
 from perennial.live.export.convert import to_onnx, to_skops
 from perennial.live.export.parity import Parity, missing_rows, parity, threshold_rows
-from perennial.live.models import FittedModel, OnnxModel, SkopsModel
+from perennial.live.models import FittedModel, OnnxModel, SkopsModel, load_skops
 
 WHOLE = np.array([True, True, True, False, False, True])
 
@@ -306,3 +306,26 @@ def test_the_same_model_gives_the_same_bytes_in_every_process(tmp_path: Path) ->
     ]
     assert outputs[0] == outputs[1]
     assert len(set(outputs[0].split())) == 6
+
+
+def test_uninitialised_padding_in_tree_nodes_does_not_reach_the_file(tmp_path: Path) -> None:
+    model = parts("forest").estimator
+    to_skops(model, tmp_path / "first.skops")
+    dirty = io.BytesIO()
+    with zipfile.ZipFile(tmp_path / "first.skops") as source, zipfile.ZipFile(dirty, "w") as target:
+        smudged = 0
+        for name in source.namelist():
+            data = source.read(name)
+            if b"'descr': [" in data[:64]:
+                nodes = np.load(io.BytesIO(data), allow_pickle=False)
+                start = len(data) - nodes.nbytes
+                last = max(offset + kind.itemsize for kind, offset, *_ in nodes.dtype.fields.values())
+                spoiled = bytearray(data)
+                spoiled[start + last : start + nodes.dtype.itemsize] = b"\xff" * (nodes.dtype.itemsize - last)
+                smudged += spoiled != data
+                data = bytes(spoiled)
+            target.writestr(name, data)
+    assert smudged > 0
+    (tmp_path / "dirty.skops").write_bytes(dirty.getvalue())
+    to_skops(load_skops(tmp_path / "dirty.skops"), tmp_path / "again.skops")
+    assert (tmp_path / "again.skops").read_bytes() == (tmp_path / "first.skops").read_bytes()

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
 def test_the_loop_closes(trained: tuple[Project, str]) -> None:
     project, output = trained
     assert tuple(project.outcomes(output)) == STEPS
-    assert set(project.outcomes(output).values()) == {"ran"} or all(
-        outcome.startswith("ran") for outcome in project.outcomes(output).values()
-    )
+    assert all(outcome.startswith("ran") for outcome in project.outcomes(output).values())
     assert "promoted v1 in place of nothing" in output
     assert [(e["version"], e["kind"]) for e in project.ledger()] == [("v1", "promotion")]
     assert "v1 serves" in project.run("status")
@@ -76,7 +75,7 @@ def test_a_change_of_config_reruns_only_what_reads_it(trained: tuple[Project, st
 def test_mlflow_keeps_parameters_metrics_intervals_and_the_manifest(trained: tuple[Project, str]) -> None:
     project, _ = trained
     database = project.home / "stacks" / "local" / "artifacts" / "mlflow.db"
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         parameters = dict(connection.execute("select key, value from params"))
         metrics = {row[0] for row in connection.execute("select key from metrics")}
         experiments = {row[0] for row in connection.execute("select name from experiments")}

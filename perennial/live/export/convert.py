@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from perennial.live.export.graph import Graph, emit
 from perennial.live.export.trees import UnsupportedError
 
@@ -22,14 +24,18 @@ def to_skops(estimator: Any, path: Path) -> None:
 
 
 def _stable_skops(data: bytes) -> bytes:
-    """A skops file whose object ids (memory addresses) are replaced by their order of appearance."""
+    """A skops file without what differs from dump to dump of one model.
+
+    Object ids are memory addresses: they are replaced by their order of appearance. Records (the nodes of a
+    tree) have padding between their fields that nothing initialises: it is set to zero.
+    """
     with zipfile.ZipFile(io.BytesIO(data)) as source:
         schema = source.read("schema.json").decode()
         order: dict[str, str] = {}
         pattern = re.compile(r'("__id__": |"file": ")(\d+)')
         schema = pattern.sub(lambda found: found[1] + order.setdefault(found[2], str(len(order) + 1)), schema)
         members = {
-            re.sub(r"^\d+", lambda found: order[found[0]], name): source.read(name)
+            re.sub(r"^\d+", lambda found: order[found[0]], name): _padded_with_zeros(source.read(name))
             for name in source.namelist()
             if name != "schema.json"
         }
@@ -37,6 +43,19 @@ def _stable_skops(data: bytes) -> bytes:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for name, content in [*sorted(members.items()), ("schema.json", schema.encode())]:
             packed.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, compresslevel=1)
+    return target.getvalue()
+
+
+def _padded_with_zeros(data: bytes) -> bytes:
+    """The bytes of an array file; an array of records is written again with zeros between its fields."""
+    if not data.startswith(b"\x93NUMPY") or b"'descr': [" not in data[:64]:
+        return data
+    records = np.load(io.BytesIO(data), allow_pickle=False)
+    clean = np.zeros(records.shape, records.dtype)
+    for name in records.dtype.names:
+        clean[name] = records[name]
+    target = io.BytesIO()
+    np.save(target, clean, allow_pickle=False)
     return target.getvalue()
 
 
