@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from commands.options import read_config, releases_folder, stack_option
@@ -20,13 +22,11 @@ def cli(stack: str) -> None:
 
     config = read_config(str(ROOT / CONFIG))
     trained = train(config, stack)
-    answers = serve_once(stack, config.system)
-    click.echo(f"served {len(answers)} rows over HTTP: {'; '.join(answers)}\n")
-    show_training(config, trained)
+    show_training(config, trained, serve_once(stack, config.system))
 
 
-def serve_once(stack: str, system: str) -> list[str]:
-    """Starts the service on the champion, asks it a few golden rows over HTTP, and stops it."""
+def serve_once(stack: str, system: str) -> tuple[str, ...]:
+    """Starts the service on the champion, asks it a few golden rows over HTTP, stops it; a line per answer."""
     import json
     import urllib.request
 
@@ -37,7 +37,8 @@ def serve_once(stack: str, system: str) -> list[str]:
 
     releases, public_key = releases_folder(stack), home().keys / PUBLIC
     bundle = champion_bundle(releases, system, public_key)
-    rows = bundle.golden["rows"][:ROWS] if bundle else []
+    golden = bundle.golden["rows"] if bundle else []
+    rows = golden[:: max(1, len(golden) // ROWS)][:ROWS]
     environment = {
         "PERENNIAL_RELEASES": str(releases),
         "PERENNIAL_SYSTEM": system,
@@ -49,4 +50,14 @@ def serve_once(stack: str, system: str) -> list[str]:
         )
         with urllib.request.urlopen(request, timeout=30) as response:
             answer = json.load(response)
-    return [f"{answer['version']} says {row['prediction']}" for row in answer["predictions"]]
+    return tuple(
+        f"POST {url}/predict: {row['prediction']} {_sure(row)} ({system} {answer['version']})"
+        for row in answer["predictions"]
+    )
+
+
+def _sure(row: dict[str, Any]) -> str:
+    """How sure an answer is: the probability of its class, or its interval."""
+    if "probabilities" in row:
+        return f"with probability {row['probabilities'][row['prediction']]:.2f}"
+    return f"between {row['prediction_low']} and {row['prediction_high']}"

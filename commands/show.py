@@ -1,59 +1,84 @@
-"""What a training run came to, as a short table on the terminal."""
+"""What a training run came to, as short tables on the terminal."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perennial.home import home
 
 if TYPE_CHECKING:
-    from commands.train import Trained
-    from perennial.config import Config
-
-
-def show_training(config: Config, trained: Trained, following: tuple[str, ...] = ()) -> None:
-    """Prints what was trained, how good it is, what was promoted and why, and what to type next."""
-    from rich.console import Console
     from rich.table import Table
 
+    from commands.train import Trained
+    from perennial.config import Config
+    from perennial.evidence import Evaluation
+    from pipelines.summary import StepSummary
+
+PIPED_WIDTH = 120
+
+
+def show_training(config: Config, trained: Trained, served: tuple[str, ...] = ()) -> None:
+    """Prints what each step did, how good the model is, what was promoted and why, and what to type next.
+
+    `served` holds a line per answer that was got over HTTP.
+    """
+    from rich.console import Console
+
     terminal = Console()
-    console = terminal if terminal.is_terminal else Console(width=120)
-    evaluation, judgement, outcome = trained.evaluation, trained.judgement, trained.outcome
+    console = terminal if terminal.is_terminal else Console(width=PIPED_WIDTH)
+    evaluation, decision, outcome = trained.evaluation, trained.judgement.decision, trained.outcome
+    level = f"{evaluation.metrics[0].level:.0%} intervals" if evaluation.metrics else "no metrics"
+    facts = _table(header=False)
+    for title, lines in {
+        "trained": (f"{config.system}: {evaluation.candidate}; {evaluation.rows:,} hold-out rows, {level}",),
+        "outcome": (outcome.sentence,),
+        "why": tuple(f"{'passed' if r.passed else 'FAILED'}  {r.sentence}" for r in decision.reasons),
+        "served": served,
+        "report": (_shown(home().reports / config.system / f"{outcome.version}.html"),),
+        "next": (
+            f"python run.py serve --config configs/{config.system}.yaml",
+            "python run.py status",
+            "python run.py dashboard",
+        ),
+    }.items():
+        for i, line in enumerate(lines):
+            facts.add_row("" if i else title, line)
+    for part in (_steps(trained.steps), _metrics(evaluation), facts):
+        console.print("", part, highlight=False)
 
-    steps = Table(
-        "step", "what happened", "s", box=None, pad_edge=False, header_style="bold", title_justify="left"
-    )
-    for row in trained.steps:
-        steps.add_row(row.name, row.outcome, f"{row.seconds:.1f}" if row.seconds else "")
-    console.print(steps, "")
 
-    baselines = list(evaluation.baselines)
-    metrics = Table(
-        "hold-out metric", evaluation.candidate, *baselines, box=None, pad_edge=False, header_style="bold"
-    )
+def _steps(steps: list[StepSummary]) -> Table:
+    table = _table("step", "seconds", "what happened")
+    for row in steps:
+        table.add_row(row.name, f"{row.seconds:.1f}" if row.seconds else "", row.outcome)
+    return table
+
+
+def _metrics(evaluation: Evaluation) -> Table:
+    """Every metric of the model with its interval, beside the baselines'."""
+    from perennial.live.report.text import interval_text, number_text
+
+    table = _table("on the hold-out", evaluation.candidate, *evaluation.baselines)
     for metric in evaluation.metrics:
-        others = [
-            next((f"{m.value:.4g}" for m in evaluation.baselines[name] if m.name == metric.name), "")
-            for name in baselines
+        values = [
+            next((number_text(m.value, 3) for m in found if m.name == metric.name), "")
+            for found in evaluation.baselines.values()
         ]
         unit = "" if metric.unit in ("", "1") else f" ({metric.unit})"
-        metrics.add_row(f"{metric.name}{unit}", str(metric), *others)
-    console.print(metrics, "")
-
-    facts = Table("", "", box=None, pad_edge=False, show_header=False)
-    facts.columns[0].style = "bold"
-    level = f"{evaluation.metrics[0].level:.0%}" if evaluation.metrics else ""
-    facts.add_row(
-        "trained",
-        f"{config.system}: {evaluation.candidate}, {evaluation.rows:,} hold-out rows, {level} intervals",
-    )
-    facts.add_row("outcome", outcome.sentence)
-    facts.add_row("why", "\n".join(r.sentence for r in judgement.decision.reasons))
-    facts.add_row("report", str(home().reports / config.system / f"{outcome.version}.html"))
-    facts.add_row("next", "\n".join(following or _following(config)))
-    console.print(facts)
+        shown = interval_text(metric.value, metric.low, metric.high)
+        table.add_row(f"{metric.name}{unit}", shown, *values)
+    return table
 
 
-def _following(config: Config) -> tuple[str, ...]:
-    path = f"configs/{config.system}.yaml"
-    return (f"python run.py serve --config {path}", "python run.py status", "python run.py dashboard")
+def _table(*columns: str, header: bool = True) -> Table:
+    from rich.table import Table
+
+    table = Table(*columns or ("", ""), box=None, pad_edge=False, header_style="bold", show_header=header)
+    table.columns[0].style = "" if header else "bold"
+    return table
+
+
+def _shown(path: Path) -> str:
+    """A path as a reader in this directory would write it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
