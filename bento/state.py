@@ -100,7 +100,7 @@ def facts(ready: Ready) -> dict[str, Any]:
 
 
 def _champion(chosen: Settings) -> Predictor:
-    from perennial.live.bundle import load_predictor
+    from perennial.live.load import load_predictor
 
     system = chosen.system or _only_system(chosen.releases)
     bundle = release.champion_bundle(chosen.releases, system, chosen.public_key)

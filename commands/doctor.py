@@ -83,20 +83,21 @@ def _packages() -> str:
 
 
 def _signing_key(folder: Path) -> str:
-    from perennial.live.sign import PRIVATE
+    from perennial.live.sign import PRIVATE, PUBLIC, key_pair
 
     path = folder / PRIVATE
-    if not path.exists():
+    if not path.exists() and not (folder / PUBLIC).exists():
         return "none yet; the first bundle makes one"
-    mode = path.stat().st_mode & 0o777
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     if mode != 0o600:
         raise ValueError(f"expected {path} with mode 0600, found {mode:04o}; run `chmod 600 {path}`")
-    return f"{path}, mode 0600"
+    key_pair(folder)
+    return f"{path}, mode 0600, belongs to its public half"
 
 
 def _champion(releases: Path, system: str, keys: Path) -> str:
     """Verifies the ledger's chain and replays the champion's golden rows."""
-    from perennial.live.bundle import load_predictor
+    from perennial.live.load import load_predictor
     from perennial.live.release import champion_bundle, history
     from perennial.live.sign import PUBLIC
 

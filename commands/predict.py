@@ -34,8 +34,8 @@ def cli(config: Config, stack: str, source: str, output: str, version: str | Non
     columns: the rows keep their order, so that both files fit side by side, and no name can clash.
     """
     from perennial.errors import TableError
-    from perennial.live.bundle import load_predictor
     from perennial.live.files import write_atomic
+    from perennial.live.load import load_predictor
 
     kind, packed = output_form(Path(output))
     predictor = load_predictor(open_release(config, stack, version))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,22 @@ from perennial.home import home
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from commands.train import Trained
     from perennial.config import Config
-    from perennial.evidence import Evaluation
+    from perennial.evidence import Evaluation, Judgement, Outcome
     from pipelines.summary import StepSummary
 
 PIPED_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run came to."""
+
+    run: str
+    steps: list[StepSummary]
+    evaluation: Evaluation
+    judgement: Judgement
+    outcome: Outcome
 
 
 def show_training(config: Config, trained: Trained, served: tuple[str, ...] = ()) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.options import stack_option
+from perennial.errors import LedgerError
 
 if TYPE_CHECKING:
     from perennial.live.release import Status
@@ -23,13 +24,13 @@ def cli(stack: str) -> None:
     if not rows:
         click.echo("nothing is released yet; run `python run.py demo`, or train with a config")
         return
-    for row in rows:
+    for row in (r for r in rows if not r.problem):
         click.echo(f"{row.system:<14}{_sentence(row)}")
+    if problems := [f"{row.system}: {row.problem}" for row in rows if row.problem]:
+        raise LedgerError("; ".join(problems))
 
 
 def _sentence(row: Status) -> str:
-    if row.problem:
-        return row.problem
     waiting = f"; {row.waiting} is packaged, not released" if row.waiting else ""
     if row.version is None or row.since is None:
         return f"nothing released{waiting}"

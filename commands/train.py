@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,20 +14,8 @@ import click
 from commands.options import config_options, releases_folder
 
 if TYPE_CHECKING:
+    from commands.show import Trained
     from perennial.config import Config
-    from perennial.evidence import Evaluation, Judgement, Outcome
-    from pipelines.summary import StepSummary
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training run came to."""
-
-    run: str
-    steps: list[StepSummary]
-    evaluation: Evaluation
-    judgement: Judgement
-    outcome: Outcome
 
 
 @click.command(short_help="Collect, check, train, prove and, if the evidence says so, promote.")
@@ -43,6 +30,7 @@ def cli(config: Config, stack: str, no_cache: bool) -> None:
 
 def train(config: Config, stack: str, cache: bool = True) -> Trained:
     """Runs the training pipeline on a stack; raises PerennialError where a step does."""
+    from commands.show import Trained
     from perennial.home import home
     from pipelines import running
     from pipelines.stack import open_stack

@@ -14,6 +14,7 @@ CODES = {
     errno.EPERM: FORBIDDEN,
     errno.ENOTDIR: "a file in place of a folder",
     errno.EEXIST: "a file in place of a folder",
+    errno.EISDIR: "a folder in place of a file",
     errno.EIO: "a read or write error of the disk",
 }
 WORDS = {
@@ -40,7 +41,7 @@ def sentence(error: BaseException) -> str | None:
         if found:
             place = getattr(cause, "filename", None) or home().root
             remedy = "free some space" if found == FULL else "mend it, or point PERENNIAL_HOME elsewhere"
-            return f"expected to write {place}, found {found}; {remedy} and run the same command again"
+            return f"expected to read and write {place}, found {found}; {remedy} and run the same command again"
     return None
 
 

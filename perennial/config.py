@@ -133,7 +133,15 @@ class Learn(Section):
         unit="standard errors",
         ge=0,
     )
-    threads: int = option(2, about="threads of one fit", unit="threads", ge=1)
+    gaps: Share = option(
+        0.0,
+        about="share of the training rows that are repeated with values taken out, so that the model learns to "
+        "answer rows with impossible values or unseen categories",
+        unit="1",
+    )
+    threads: int = option(
+        2, about="folds that are fitted at once, and threads of one large fit", unit="threads", ge=1
+    )
 
 
 class Evaluate(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 from zenml import step
@@ -12,8 +13,10 @@ from perennial import config
 from perennial.evidence import DatasetReference, Evaluation
 from perennial.home import home
 from perennial.learn.models import FittedModel
-from perennial.live import bundle, sign
-from perennial.live.bundle import Bundle, Parts
+from perennial.live import bundle, shelf, sign
+from perennial.live.build import build_bundle
+from perennial.live.bundle import Bundle
+from perennial.live.pack import Parts
 from perennial.table import Table
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,8 @@ def package(
         options=options,
     )
     key = sign.key_pair(home().keys)
-    built = bundle.build(parts, bundle.bundles_folder(releases, system), key, datetime.now(UTC))
+    folder, after = bundle.bundles_folder(releases, system), shelf.newest_released(Path(releases), system)
+    built = build_bundle(parts, folder, key, datetime.now(UTC), after)
     opened = bundle.open_bundle(built.path, key.public_path)
     logger.info("packaged %s %s: served by %s", system, opened.manifest.version, opened.manifest.backend)
     return opened

@@ -12,7 +12,7 @@ import pandas as pd
 from perennial import config
 from perennial.evidence import Comparison, DatasetReference, Evaluation, Metric
 from perennial.live.answer import AnswerRule, Interval
-from perennial.live.bundle import Parts
+from perennial.live.pack import Parts
 from perennial.table import Column, Contract, Table
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

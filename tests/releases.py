@@ -12,9 +12,10 @@ import pandas as pd
 from perennial import config
 from perennial.evidence import BundleReference, DatasetReference, Decision, Evaluation, Metric, Reason
 from perennial.learn import recipes
-from perennial.live import bundle, release
+from perennial.live import release
 from perennial.live.answer import AnswerRule, Interval
-from perennial.live.bundle import Parts
+from perennial.live.build import build_bundle
+from perennial.live.pack import Parts
 from perennial.live.sign import SigningKey
 from perennial.table import Column, Contract, Table
 
@@ -102,7 +103,7 @@ def build(releases: Path, key: SigningKey, kind: str, strength: float, system: s
     """A bundle in the releases folder, not promoted."""
     folder = releases / (system or kind) / "bundles"
     folder.mkdir(parents=True, exist_ok=True)
-    return bundle.build(parts(kind, strength, system), folder, key, NOW)
+    return build_bundle(parts(kind, strength, system), folder, key, NOW)
 
 
 def promote(releases: Path, key: SigningKey, reference: BundleReference, hours: float = 0) -> None:

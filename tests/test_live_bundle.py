@@ -23,7 +23,9 @@ from sklearn.linear_model import Ridge
 
 from perennial.errors import BundleError, NotEnoughDataError
 from perennial.live import bundle, publish, sign
+from perennial.live.build import build_bundle
 from perennial.live.files import digest
+from perennial.live.load import load_predictor
 from perennial.live.pack import id_words, write_json
 from perennial.live.sign import SigningKey
 
@@ -49,7 +51,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory, key: SigningKey) -> Path:
-    return Path(bundle.build(parts("forest"), tmp_path_factory.mktemp("bundles"), key, NOW).path)
+    return Path(build_bundle(parts("forest"), tmp_path_factory.mktemp("bundles"), key, NOW).path)
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def copied(sound: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", MODELS)
 def test_round_trip(kind: str, tmp_path: Path, key: SigningKey) -> None:
     built = parts(kind)
-    reference = bundle.build(built, tmp_path / "bundles", key, NOW)
+    reference = build_bundle(built, tmp_path / "bundles", key, NOW)
     opened = bundle.open_bundle(reference.path, key.public_path)
     assert (reference.version, reference.sequence) == ("v1", 1)
     assert opened.as_reference() == reference
@@ -75,7 +77,7 @@ def test_round_trip(kind: str, tmp_path: Path, key: SigningKey) -> None:
     np.testing.assert_array_equal(opened.fitted_rows, np.unique(id_words(built.train.ids)))
     assert {p.name for p in opened.path.iterdir()} == FILES
     assert [p.name for p in (tmp_path / "bundles").iterdir()] == ["v1"]
-    bundle.load_predictor(opened)
+    load_predictor(opened)
 
 
 def test_manifest_names_every_other_file_with_its_digest_and_size(sound: Path) -> None:
@@ -134,7 +136,7 @@ def test_a_change_between_opening_and_loading_is_refused(copied: Path, key: Sign
     opened = bundle.open_bundle(copied, key.public_path)
     (copied / "model.onnx").write_bytes(b"other")
     with pytest.raises(BundleError, match=r"model\.onnx was changed"):
-        bundle.load_predictor(opened)
+        load_predictor(opened)
 
 
 def resigned(folder: Path, key: SigningKey, **changes: Any) -> None:
@@ -156,13 +158,13 @@ def test_another_format_is_refused(changes: dict[str, Any], copied: Path, key: S
 def test_a_signed_model_that_answers_wrongly_does_not_load(
     copied: Path, tmp_path: Path, key: SigningKey
 ) -> None:
-    other = bundle.build(parts("forest", seed=5), tmp_path / "other", key, NOW)
+    other = build_bundle(parts("forest", seed=5), tmp_path / "other", key, NOW)
     shutil.copy(Path(other.path) / "model.onnx", copied / "model.onnx")
     resigned(copied, key)
     opened = bundle.open_bundle(copied, key.public_path)
     with pytest.raises(BundleError, match="golden rows are answered differently"):
-        bundle.load_predictor(opened)
-    bundle.load_predictor(opened, replay=False)
+        load_predictor(opened)
+    load_predictor(opened, replay=False)
 
 
 def test_no_file_holds_a_pickle(sound: Path) -> None:
@@ -193,8 +195,8 @@ def test_the_pickle_finder_finds_pickles() -> None:
 
 
 def test_the_same_content_is_not_written_twice(tmp_path: Path, key: SigningKey) -> None:
-    first = bundle.build(parts("ridge"), tmp_path, key, NOW)
-    again = bundle.build(parts("ridge"), tmp_path, key, NOW + timedelta(days=1))
+    first = build_bundle(parts("ridge"), tmp_path, key, NOW)
+    again = build_bundle(parts("ridge"), tmp_path, key, NOW + timedelta(days=1))
     assert again == first
     built = parts("ridge")
     for number, other in enumerate(
@@ -207,21 +209,21 @@ def test_the_same_content_is_not_written_twice(tmp_path: Path, key: SigningKey) 
         ),
         start=2,
     ):
-        assert bundle.build(other, tmp_path, key, NOW).sequence == number
+        assert build_bundle(other, tmp_path, key, NOW).sequence == number
     assert [p.name for p in sorted(tmp_path.iterdir())] == [f"v{i}" for i in range(1, 7)]
 
 
 def test_a_damaged_newest_bundle_is_not_taken_for_the_same(tmp_path: Path, key: SigningKey) -> None:
-    first = bundle.build(parts("ridge"), tmp_path, key, NOW)
+    first = build_bundle(parts("ridge"), tmp_path, key, NOW)
     (Path(first.path) / "metrics.json").write_text("{}")
-    assert bundle.build(parts("ridge"), tmp_path, key, NOW).version == "v2"
+    assert build_bundle(parts("ridge"), tmp_path, key, NOW).version == "v2"
 
 
 def test_a_model_that_cannot_take_missing_values_is_not_shipped(tmp_path: Path, key: SigningKey) -> None:
     built = parts("ridge")
     model = Ridge().fit(np.nan_to_num(built.train.X), built.train.y)
     with pytest.raises(BundleError, match="refuses rows with missing values"):
-        bundle.build(replace(built, estimator=model), tmp_path, key, NOW)
+        build_bundle(replace(built, estimator=model), tmp_path, key, NOW)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -229,7 +231,7 @@ def test_a_holdout_that_no_request_could_hold_is_told(tmp_path: Path, key: Signi
     built = parts("ridge")
     holdout = replace(built.holdout, frame=built.holdout.frame.assign(mileage=np.nan))
     with pytest.raises(NotEnoughDataError, match="golden rows"):
-        bundle.build(replace(built, holdout=holdout), tmp_path, key, NOW)
+        build_bundle(replace(built, holdout=holdout), tmp_path, key, NOW)
 
 
 @pytest.mark.parametrize(("mode", "parity"), [("off", {}), ("required", {"passed": False, "required": True})])
@@ -240,17 +242,17 @@ def test_what_serves_where_there_is_no_export(
     built = parts("ridge")
     options = built.options.model_copy(update={"onnx": mode, "parity_largest": 1e-300})
     opened = bundle.open_bundle(
-        bundle.build(replace(built, options=options), tmp_path, key, NOW).path, key.public_path
+        build_bundle(replace(built, options=options), tmp_path, key, NOW).path, key.public_path
     )
     assert opened.manifest.backend == "skops"
     assert parity.items() <= opened.manifest.parity.items()
     assert bool(opened.manifest.parity) is (mode == "required")
     assert not (opened.path / "model.onnx").exists()
-    bundle.load_predictor(opened)
+    load_predictor(opened)
 
 
 def _build(folder: str, keys: str, seed: int) -> None:
-    bundle.build(parts("ridge", seed=seed), Path(folder), sign.key_pair(Path(keys)), NOW)
+    build_bundle(parts("ridge", seed=seed), Path(folder), sign.key_pair(Path(keys)), NOW)
 
 
 def test_builders_at_once_get_numbers_of_their_own(tmp_path: Path, key: SigningKey) -> None:
@@ -276,7 +278,7 @@ def test_a_taken_number_is_passed_over(
     (tmp_path / "v1").mkdir()
     (tmp_path / "v1" / "file").touch()
     monkeypatch.setattr(publish, "newest", lambda folder: next(seen))
-    assert bundle.build(parts("ridge"), tmp_path, key, NOW).version == "v2"
+    assert build_bundle(parts("ridge"), tmp_path, key, NOW).version == "v2"
 
 
 KILLED = """
@@ -284,13 +286,13 @@ import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
 from live_fixtures import NOW, parts
-from perennial.live import bundle, sign
-from perennial.live import card, models, pack
+from perennial.live import sign
+from perennial.live.build import build_bundle
 from perennial.live.export import convert, parity
 key, built = sign.key_pair(Path({keys!r})), [parts("ridge", seed=s) for s in range(3)]
 print("ready", flush=True)
 for part in built:
-    bundle.build(part, Path({folder!r}), key, NOW)
+    build_bundle(part, Path({folder!r}), key, NOW)
 """
 
 
@@ -322,8 +324,8 @@ def check_after_a_kill(folder: Path, key: SigningKey) -> None:
     before = [p for p in folder.iterdir() if not p.name.startswith(".")] if folder.exists() else []
     for path in before:
         bundle.open_bundle(path, key.public_path)
-    built = bundle.build(parts("ridge", seed=99), folder, key, NOW)
-    bundle.load_predictor(bundle.open_bundle(built.path, key.public_path))
+    built = build_bundle(parts("ridge", seed=99), folder, key, NOW)
+    load_predictor(bundle.open_bundle(built.path, key.public_path))
     assert built.sequence == len(before) + 1
     assert not [p.name for p in folder.iterdir() if p.name.startswith(".")]
 
@@ -363,7 +365,7 @@ def test_only_folders_of_dead_builders_are_removed(tmp_path: Path) -> None:
 def test_parts_are_not_changed(tmp_path: Path, key: SigningKey) -> None:
     built = parts("forest")
     before = built.train.frame.copy(), built.contract.as_dict(), asdict(built.rule)
-    bundle.build(built, tmp_path, key, NOW)
+    build_bundle(built, tmp_path, key, NOW)
     assert built.train.frame.equals(before[0])
     assert (built.contract.as_dict(), asdict(built.rule)) == before[1:]
 

@@ -32,10 +32,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from perennial.errors import BundleError
 from perennial.live.answer import AnswerRule
-from perennial.live.bundle import Parts
 from perennial.live.export.convert import to_onnx, to_skops
 from perennial.live.export.parity import Parity, missing_rows, parity, threshold_rows
 from perennial.live.models import FittedModel, OnnxModel, SkopsModel, load_skops
+from perennial.live.pack import Parts
 
 WHOLE = np.array([True, True, True, False, False, True])
 

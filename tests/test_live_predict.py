@@ -18,7 +18,9 @@ from live_fixtures import NOW, cars, parts
 from perennial.errors import BundleError
 from perennial.live import bundle, sign
 from perennial.live.answer import answer
+from perennial.live.build import build_bundle
 from perennial.live.golden import replay, request_rows
+from perennial.live.load import load_predictor
 from perennial.live.models import FittedModel
 from perennial.live.predict import Predictor, as_json_rows
 from perennial.live.reference import category_profile, number_profile, training_ranges
@@ -30,8 +32,8 @@ def predictors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predictor]
     key = sign.key_pair(folder / "keys")
     made = {}
     for kind in ("forest", "lightgbm", "ridge"):
-        built = bundle.build(parts(kind), folder / kind, key, NOW)
-        made[kind] = bundle.load_predictor(bundle.open_bundle(built.path, key.public_path))
+        built = build_bundle(parts(kind), folder / kind, key, NOW)
+        made[kind] = load_predictor(bundle.open_bundle(built.path, key.public_path))
     return made
 
 
@@ -194,9 +196,10 @@ for heavy in {heavy!r}:
 sys.path[:0] = [{root!r}]
 from pathlib import Path
 from perennial.live import bundle
+from perennial.live.load import load_predictor
 from perennial.live.predict import as_json_rows
 opened = bundle.open_bundle({path!r}, Path({key!r}))
-print(as_json_rows(bundle.load_predictor(opened).answer_rows(opened.golden["rows"][:1]))[0]["prediction"])
+print(as_json_rows(load_predictor(opened).answer_rows(opened.golden["rows"][:1]))[0]["prediction"])
 """
 
 
@@ -208,7 +211,7 @@ def test_serving_needs_none_of_the_training_libraries(tmp_path: Path) -> None:
     results = []
     for mode in ("auto", "off"):
         chosen = options.model_copy(update={"onnx": mode})
-        built = bundle.build(parts("ridge", options=chosen), tmp_path / mode, key, NOW)
+        built = build_bundle(parts("ridge", options=chosen), tmp_path / mode, key, NOW)
         code = SERVED.format(
             heavy=heavy, root=str(Path(__file__).parent.parent), path=built.path, key=str(key.public_path)
         )

@@ -259,7 +259,6 @@ def test_every_command_of_the_readme_does_what_it_says(reader: Reader) -> None:
     predicted = (reader.root / "stock_prices.csv").read_text().splitlines()
     assert predicted[0] == "prediction,prediction_low,prediction_high,model_version,flag"
     assert len(predicted) == 51
-    assert (reader.root / "predictions.csv").exists() is False
 
 
 def test_a_command_that_fails_or_prints_something_else_is_seen(tmp_path: Path) -> None:
@@ -323,7 +322,7 @@ def test_links_and_named_files_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", [README, *DOCS], ids=lambda p: p.name)
 def test_pages_are_short_plain_and_of_no_machine(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert page == README or len(text.splitlines()) <= 130
+    assert page == README or len(text.splitlines()) <= 120
     assert text.isascii(), f"{page.name}: {sorted({c for c in text if not c.isascii()})}"
     assert not re.search(r"/(?:tmp|root|home|work|Users)/|root@", text)
 
@@ -399,7 +398,7 @@ def key_table(schema: type[BaseModel]) -> list[str]:
 def test_the_table_of_keys_is_that_of_the_schema(page: str, schema: type[BaseModel]) -> None:
     found = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("| `")]
     expected = key_table(schema)[2:]
-    assert found == expected, f"write `python tests/test_readme.py {page}` into docs/{page}"
+    assert found == expected, f"write what `python -m tests.test_readme {page}` prints into docs/{page}"
 
 
 def test_every_stack_and_system_is_named() -> None:

@@ -27,7 +27,7 @@ from bento.app import App
 from bento.process import Serving, free_port, service_environment, started
 from perennial.errors import PerennialError
 from perennial.live import release
-from perennial.live.bundle import load_predictor
+from perennial.live.load import load_predictor
 from perennial.live.models import OnnxModel
 from perennial.live.predict import Predictor, as_json_rows
 from perennial.live.rows import request_schema

@@ -26,7 +26,7 @@ from commands.serve import cli as serve
 from perennial.errors import InputError, LedgerError, SourceError, TableError, UnknownNameError
 from perennial.home import Home
 from perennial.live import release
-from perennial.live.bundle import load_predictor
+from perennial.live.load import load_predictor
 from perennial.live.sign import PUBLIC, key_pair
 
 CONFIG = str(ROOT / "configs" / "synthetic.yaml")

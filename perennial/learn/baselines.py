@@ -11,15 +11,12 @@ import numpy.typing as npt
 from perennial.errors import UnknownNameError
 from perennial.learn.compare import Contender
 from perennial.learn.models import classes_of
-from perennial.learn.recipes import category_positions
+from perennial.learn.recipes import category_positions, group_positions
 from perennial.learn.tasks import RULES, task_of
 from perennial.live.answer import Answers
 from perennial.table import Contract, Table
 
 Floats = npt.NDArray[np.float64]
-
-GROUP_COLUMNS = 2
-"""How many categories make up a group of `group_median`: those with most levels, such as make and model."""
 
 GROUP_ROWS = 5
 """Fewest training rows of a group whose own median is used; smaller groups get the next larger group's."""
@@ -83,14 +80,12 @@ def _median(train: Table) -> Baseline:
 def _group_median(train: Table) -> Baseline:
     """The median of the training rows of the same group, of the same first category, or of all rows.
 
-    The group is made of the `GROUP_COLUMNS` categories with most levels.
+    The group is made of the categories with most levels (see `group_positions`).
     """
     contract = train.contract
     features = contract.features
-    levels = {i: len(features[i].categories) for i in category_positions(features)}
-    columns = sorted(levels, key=lambda i: (-levels[i], i))[:GROUP_COLUMNS]
     # Within a group the coarser category comes first, so that a rare model falls back to its make.
-    columns.sort(key=lambda i: (levels[i], i))
+    columns = sorted(group_positions(features), key=lambda i: (len(features[i].categories), i))
     X, y = train.X, train.y
     tables = [_medians(_group_keys(X, columns[:n]), y) for n in range(1, len(columns) + 1)]
     overall = float(np.median(y))

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from perennial.learn.cross import CrossValidation, Folds, Positions
+from perennial.learn.gaps import gap_rows
 from perennial.learn.intervals import conformal_interval
-from perennial.learn.models import FittedModel, fit, learned_target
+from perennial.learn.models import FittedModel, fit, raw_output
+from perennial.learn.spread import fit_spread
 from perennial.learn.tasks import task_of
-from perennial.learn.tune import Folds, out_of_fold
+from perennial.live.answer import Interval
 
 if TYPE_CHECKING:
     from perennial.config import Learn
     from perennial.evidence import Trial
     from perennial.table import Table
+
+Floats = npt.NDArray[np.float64]
+
+GAPS = 0.1
+"""Share of the scored rows that are scored again with values taken out, to learn how wide intervals are there."""
 
 
 def fit_chosen(
@@ -26,5 +37,47 @@ def fit_chosen(
     model = fit(table, trial.candidate, trial.parameters, learn, seed)
     if model.rule.task == "classification":
         return model
-    raw = out_of_fold(table, folds, trial, learn, task_of(table.contract), seed)
-    return model.with_interval(conformal_interval(raw, learned_target(table, learn), level))
+    cross = CrossValidation(table, folds, learn, task_of(table.contract), seed)
+    return model.with_interval(spread_interval(cross, trial, level))
+
+
+class _Scored(NamedTuple):
+    """Rows with the outputs for them of a model that saw none of them; `residuals` are truth - raw."""
+
+    matrix: Floats
+    raw: Floats
+    residuals: Floats
+
+    def beside(self, *others: _Scored) -> _Scored:
+        """These rows and others."""
+        return _Scored(*(np.concatenate(parts) for parts in zip(self, *others, strict=True)))
+
+
+def spread_interval(cross: CrossValidation, trial: Trial, level: float) -> Interval:
+    """The interval of a trial, as wide as rows alike need it to be.
+
+    How hard rows are is learned from residuals of rows as they are and of copies with gaps; how wide an
+    interval is for that, from rows as they are, whose hardness is measured by tables of the other folds.
+
+    Raises:
+        NotEnoughDataError: if there are too few rows for an interval of this level.
+    """
+    features = cross.table.contract.features
+
+    def score(estimator: Any, scored: Positions) -> tuple[_Scored, _Scored]:
+        X, y = cross.X[scored], cross.y[scored]
+        rows, copies = gap_rows(X, features, GAPS, cross.seed)
+        raw, gapped = (raw_output(estimator, matrix, 0) for matrix in (X, copies))
+        return _Scored(X, raw, y - raw), _Scored(copies, gapped, y[rows] - gapped)
+
+    parts = cross.each(trial.candidate, trial.parameters, score)
+    hardness = []
+    for number, (whole, _) in enumerate(parts):
+        others = [one for place, pair in enumerate(parts) if place != number for one in pair]
+        known = others[0].beside(*others[1:])
+        hardness.append(fit_spread(*known, features).of(whole.matrix, whole.raw))
+    rows = parts[0][0].beside(*(whole for whole, _ in parts[1:]))
+    spread = fit_spread(*rows.beside(*(gapped for _, gapped in parts)), features)
+    return conformal_interval(
+        rows.raw, rows.raw + rows.residuals, level, spread=spread, hardness=np.concatenate(hardness)
+    )

@@ -11,8 +11,8 @@ from perennial.evidence import Comparison, Judgement
 from perennial.learn.compare import Contender, compare_answers
 from perennial.learn.promote import decide
 from perennial.learn.tasks import RULES
-from perennial.live.bundle import load_predictor
 from perennial.live.ledger import barred, champion
+from perennial.live.load import load_predictor
 from perennial.live.pack import id_words
 from perennial.live.release import champion_bundle, history
 

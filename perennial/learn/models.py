@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from perennial.errors import InputError, PerennialError
 from perennial.learn.candidates import kind_of
+from perennial.learn.gaps import with_gaps
 from perennial.learn.tasks import task_of
 from perennial.live.answer import AnswerRule, Answers, Interval, Task, answer
 from perennial.opaque import Opaque
@@ -23,9 +24,14 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-SMALL_FIT = 100_000
+SMALL_FIT = 1_000_000
 """Matrix cells below which a fit uses one thread: handing work over costs more than it saves there, and on
-a busy machine OpenMP's waiting threads make a 50 ms fit take seconds. Predictions always use one."""
+a busy machine OpenMP's waiting threads make a fit of 7 s take 90 s. Predictions always use one."""
+
+
+SMALL_FOLD = 100_000
+"""Matrix cells of a table below which folds are fitted one after another: small fits spend their time in
+Python, which runs one of them at a time."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class FittedModel(Opaque):
     def predict(self, table: Table) -> Answers:
         """The answers for the rows of a table under the same contract."""
         features = {c.name: table.frame[c.name] for c in self.contract.features}
-        return answer(self.raw(self.contract.matrix(features)), self.rule)
+        matrix = self.contract.matrix(features)
+        return answer(self.raw(matrix), self.rule, matrix)
 
     def with_interval(self, interval: Interval) -> FittedModel:
         """The same model, answering with prediction intervals."""
@@ -92,6 +99,7 @@ def fit(
         parameters,
         seed,
         learn.threads,
+        learn.gaps,
     )
     return FittedModel(candidate, dict(parameters), estimator, table.contract, rule, clock() - start)
 
@@ -131,19 +139,22 @@ def fit_estimator(
     parameters: Mapping[str, Any],
     seed: int,
     threads: int,
+    gaps: float = 0.0,
 ) -> Any:
     """The fitted scikit-learn estimator of a candidate.
 
-    It predicts on one thread: a forest adds up its trees in the order in which threads finish.
+    It was also fitted to copies of a share `gaps` of the rows, with values taken out (see `with_gaps`). It
+    predicts on one thread: a forest adds up its trees in the order in which threads finish.
     """
     kind = kind_of(candidate)
     if task not in kind.build:
         raise InputError(f"expected a candidate for {task}, found {candidate!r}; choose another one")
     given = {**kind.defaults, **parameters}
     threads = 1 if X.size < SMALL_FIT else threads
+    X, y = with_gaps(X, y, features, gaps, seed)
     try:
         estimator = kind.build[task](features, given, seed, threads)
-        with _native_threads().limit(limits=threads):
+        with native_threads().limit(limits=threads):
             estimator.fit(X, y, **kind.fit_arguments(features, given))
     except kind.refusals() as error:
         found = " ".join(str(error).split()).removesuffix(" .")
@@ -164,7 +175,7 @@ def raw_output(estimator: Any, X: Floats, n_classes: int) -> Floats:
     """
     if len(X) == 0:
         return np.empty((0, n_classes) if n_classes else 0)
-    with _native_threads().limit(limits=1):
+    with native_threads().limit(limits=1):
         if not n_classes:
             return np.asarray(estimator.predict(X), dtype=np.float64).reshape(-1)
         raw = np.zeros((len(X), n_classes))
@@ -173,7 +184,7 @@ def raw_output(estimator: Any, X: Floats, n_classes: int) -> Floats:
 
 
 @lru_cache(maxsize=1)
-def _native_threads() -> Any:
+def native_threads() -> Any:
     """What sets the threads of BLAS and OpenMP; finding their libraries takes milliseconds, so once."""
     import sklearn.ensemble  # noqa: F401
     from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]

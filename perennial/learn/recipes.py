@@ -22,10 +22,19 @@ Parameters = Mapping[str, Any]
 HIST_CATEGORIES = 255
 """Most categories that histogram gradient boosting takes; features with more are split as ordered codes."""
 
+GROUP_COLUMNS = 2
+"""How many categories make up a group of rows that are alike."""
+
 
 def category_positions(features: Features) -> list[int]:
     """The matrix columns that hold category codes."""
     return [i for i, column in enumerate(features) if column.kind == "category"]
+
+
+def group_positions(features: Features) -> list[int]:
+    """The matrix columns of the `GROUP_COLUMNS` categories with most levels, such as model and make."""
+    levels = {i: len(features[i].categories) for i in category_positions(features)}
+    return sorted(levels, key=lambda i: (-levels[i], i))[:GROUP_COLUMNS]
 
 
 def ridge(features: Features, parameters: Parameters, seed: int, threads: int) -> Any:

@@ -13,20 +13,18 @@ import numpy.typing as npt
 from perennial.errors import MissingLayerError, NotEnoughDataError, ViolationsError
 from perennial.evidence import SearchResult, Trial
 from perennial.learn.candidates import check_candidates, kind_of
+from perennial.learn.cross import CrossValidation, Folds, Positions
 from perennial.learn.metrics import metric_value, pairs_of
-from perennial.learn.models import classes_of, fit_estimator, learned_target, raw_output
+from perennial.learn.models import raw_output
 from perennial.learn.spaces import draw
 from perennial.learn.tasks import RULES
-from perennial.live.answer import AnswerRule, Answers, Task, answer
+from perennial.live.answer import AnswerRule, Task, answer
 from perennial.table import Table
 
 if TYPE_CHECKING:
     from perennial.config import Learn
 
 Floats = npt.NDArray[np.float64]
-Positions = npt.NDArray[np.int64]
-Folds = Sequence[tuple[Positions, Positions]]
-"""Pairs of positions within the table: rows to fit, rows to score."""
 
 REDRAWS = 20
 """How often a draw that was tried before is drawn again, before the candidate's space counts as used up."""
@@ -67,7 +65,7 @@ def search(
     if violations:
         raise ViolationsError("candidates", violations)
     folds = _capped(folds, len(table), learn.search_rows, seed)
-    X, y = table.X, learned_target(table, learn)
+    cross = CrossValidation(table, folds, learn, task, seed)
     start = clock()
     trials: list[Trial] = []
     missing: dict[str, MissingLayerError] = {}
@@ -79,7 +77,7 @@ def search(
             exhausted = True
             break
         try:
-            trial = _try(candidate, parameters, table, X, y, folds, learn, task, seed, clock)
+            trial = _try(cross, candidate, parameters, clock)
         except MissingLayerError as error:
             missing[candidate] = error
             continue
@@ -117,21 +115,16 @@ def out_of_fold(table: Table, folds: Folds, trial: Trial, learn: Learn, task: Ta
     Shape (n_rows,) for numbers on the learned scale, (n_rows, n_classes) for probabilities; NaN for rows
     that no fold scores.
     """
-    X, y = table.X, learned_target(table, learn)
-    n_classes = len(classes_of(table)) if task == "classification" else 0
+    cross = CrossValidation(table, folds, learn, task, seed)
+    n_classes = len(cross.classes)
     raw = np.full((len(table), n_classes) if n_classes else len(table), np.nan)
-    for fitted_rows, scored in folds:
-        estimator = fit_estimator(
-            trial.candidate,
-            task,
-            table.contract.features,
-            X[fitted_rows],
-            y[fitted_rows],
-            trial.parameters,
-            seed,
-            learn.threads,
-        )
-        raw[scored] = raw_output(estimator, X[scored], n_classes)
+    outputs = cross.each(
+        trial.candidate,
+        trial.parameters,
+        lambda estimator, scored: raw_output(estimator, cross.X[scored], n_classes),
+    )
+    for (_, scored), output in zip(folds, outputs, strict=True):
+        raw[scored] = output
     return raw
 
 
@@ -163,37 +156,19 @@ def _plan(learn: Learn, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _try(
-    candidate: str,
-    parameters: dict[str, Any],
-    table: Table,
-    X: Floats,
-    y: Floats,
-    folds: Folds,
-    learn: Learn,
-    task: Task,
-    seed: int,
-    clock: Callable[[], float],
+    cross: CrossValidation, candidate: str, parameters: dict[str, Any], clock: Callable[[], float]
 ) -> Trial:
     """One candidate with one set of parameters, scored on every fold by the task's primary metric."""
     start = clock()
-    metric = RULES[task].primary
-    classes = classes_of(table) if task == "classification" else ()
-    rule = AnswerRule(task, table.contract.target.name, classes=classes)
-    scores = []
-    for fitted_rows, scored in folds:
-        estimator = fit_estimator(
-            candidate,
-            task,
-            table.contract.features,
-            X[fitted_rows],
-            y[fitted_rows],
-            parameters,
-            seed,
-            learn.threads,
-        )
-        answers: Answers = answer(raw_output(estimator, X[scored], len(classes)), rule)
-        truth = np.asarray(classes)[y[scored]] if classes else y[scored]
-        scores.append(metric_value(metric, pairs_of(truth, answers, classes)))
+    metric, classes = RULES[cross.task].primary, cross.classes
+    rule = AnswerRule(cross.task, cross.table.contract.target.name, classes=classes)
+
+    def score(estimator: Any, scored: Positions) -> float:
+        answers = answer(raw_output(estimator, cross.X[scored], len(classes)), rule)
+        truth = np.asarray(classes)[cross.y[scored]] if classes else cross.y[scored]
+        return metric_value(metric, pairs_of(truth, answers, classes))
+
+    scores = cross.each(candidate, parameters, score)
     return Trial(
         candidate=candidate,
         parameters=parameters,

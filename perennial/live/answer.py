@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -14,18 +15,50 @@ Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
-class Interval:
-    """Split-conformal offsets on the learned scale, by the size of the raw output.
+class Spread:
+    """How hard each row is: the logarithm of how far from the raw output its truth tends to lie.
 
-    A raw output in bin `i` (bins are bounded by the rising `edges`, one fewer than there are bins) gets the
-    interval `[raw + low[i], raw + high[i]]`, which covers the truth with probability `level` (Vovk, Gammerman
-    and Shafer 2005; bins make it Mondrian).
+    It is `base` plus one value per input, looked up in a table: the inputs are the matrix columns in their
+    order and, last, the raw output. The rising `edges[i]` cut input i into bins; `values[i]` holds a value per
+    bin and a last one for a missing value.
+    """
+
+    base: float
+    edges: tuple[tuple[float, ...], ...]
+    values: tuple[tuple[float, ...], ...]
+
+    @cached_property
+    def _tables(self) -> list[tuple[Floats, Floats]]:
+        return [(np.asarray(e), np.asarray(v)) for e, v in zip(self.edges, self.values, strict=True)]
+
+    def of(self, matrix: Floats, raw: Floats) -> Floats:
+        """The spread of every row, shape (n_rows,), from features (n_rows, n_features) and raw outputs."""
+        spread = np.full(len(raw), self.base)
+        for column, (edges, values) in zip((*matrix.T, raw), self._tables, strict=True):
+            spread += values[bins_of(column, edges)]
+        return spread
+
+
+def bins_of(column: Floats, edges: Floats) -> npt.NDArray[np.intp]:
+    """The bin of every value between rising edges, shape (n_rows,); missing values have the last, `len(edges) + 1`."""
+    return np.where(np.isnan(column), len(edges) + 1, np.searchsorted(edges, column, side="right"))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Split-conformal offsets on the learned scale, by how hard a row is.
+
+    A row of spread s in bin `i` (bins of s are bounded by the rising `edges`, one fewer than there are bins)
+    gets the interval `[raw + low[i] * exp(s), raw + high[i] * exp(s)]`, which covers the truth with probability
+    `level` (normalised as in Papadopoulos, Vovk and Gammerman 2011; bins make it Mondrian, see Vovk, Gammerman
+    and Shafer 2005). Without `spread` the bins are of the raw output, and offsets are not scaled.
     """
 
     level: float
     edges: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True)
@@ -75,13 +108,29 @@ def rule_from(data: Mapping[str, Any]) -> AnswerRule:
             **data,
             "classes": tuple(data["classes"]),
             "interval": interval
-            and Interval(interval["level"], *(tuple(interval[k]) for k in ("edges", "low", "high"))),
+            and Interval(
+                interval["level"],
+                *(tuple(interval[k]) for k in ("edges", "low", "high")),
+                spread=_spread_from(interval.get("spread")),
+            ),
         }
     )
 
 
-def answer(raw: Floats, rule: AnswerRule) -> Answers:
+def _spread_from(data: Mapping[str, Any] | None) -> Spread | None:
+    if data is None:
+        return None
+    return Spread(data["base"], *(tuple(tuple(table) for table in data[k]) for k in ("edges", "values")))
+
+
+def answer(raw: Floats, rule: AnswerRule, matrix: Floats | None = None) -> Answers:
     """The answers for a model's raw output.
+
+    Args:
+        raw: the model's output.
+        rule: how it becomes an answer.
+        matrix: the features, shape (n_rows, n_features). An interval with a spread needs them; without them
+            such a rule answers numbers alone.
 
     >>> rule = AnswerRule("regression", "price", "GBP", interval=Interval(0.9, (), (-1.0,), (2.0,)))
     >>> answer(np.array([10.0]), rule).high
@@ -92,8 +141,13 @@ def answer(raw: Floats, rule: AnswerRule) -> Answers:
         return Answers(prediction=names[np.argmax(raw, axis=1)], probabilities=raw)
     raw = np.asarray(raw, dtype=np.float64).reshape(-1)
     natural = np.exp if rule.scale == "log" else np.asarray
-    if rule.interval is None:
+    interval = rule.interval
+    if interval is None or (interval.spread is not None and matrix is None):
         return Answers(prediction=natural(raw))
-    bins = np.searchsorted(np.asarray(rule.interval.edges), raw, side="right")
-    low, high = np.asarray(rule.interval.low)[bins], np.asarray(rule.interval.high)[bins]
+    hardness, unit = raw, np.ones(len(raw))
+    if interval.spread is not None and matrix is not None:
+        hardness = interval.spread.of(matrix, raw)
+        unit = np.exp(hardness)
+    bins = np.searchsorted(np.asarray(interval.edges), hardness, side="right")
+    low, high = np.asarray(interval.low)[bins] * unit, np.asarray(interval.high)[bins] * unit
     return Answers(prediction=natural(raw), low=natural(raw + low), high=natural(raw + high))

@@ -1,4 +1,4 @@
-"""What ships: building a bundle, and opening one without trusting it.
+"""What ships: a bundle, opened without trusting it.
 
 A bundle is a folder: `manifest.json` (what it is, with the digest of every other file), `manifest.sig`,
 `contract.json`, `answer.json`, `model.skops`, `model.onnx` (where the export passed its gate),
@@ -12,8 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.errors import BundleError
-from perennial.live import publish, sign
+from perennial.live import sign
 from perennial.live.answer import AnswerRule, rule_from
-from perennial.live.files import digest
 from perennial.opaque import Opaque
-from perennial.table import Contract, Table, contract_from
+from perennial.table import Contract, contract_from
 
 if TYPE_CHECKING:
-    from perennial import config
-    from perennial.evidence import BundleReference, DatasetReference, Evaluation
-    from perennial.live.predict import Predictor
-    from perennial.live.sign import SigningKey
+    from perennial.evidence import BundleReference
 
 FORMAT = 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
@@ -69,43 +64,6 @@ class Manifest:
     contract_fingerprint: str
     environment: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What goes into a bundle.
-
-    Attributes:
-        system: the system's name.
-        estimator: the fitted model; `predict_proba` (classification) or `predict` on the learned scale.
-        contract: fitted to the training rows.
-        rule: how raw outputs become answers.
-        train: the rows that the model was fitted on.
-        holdout: rows that it was not fitted on; golden rows and the gate's rows are drawn from these.
-        evaluation: how good the model is.
-        candidate: the candidate's name, and its
-        parameters: chosen parameters.
-        dataset: the dataset version.
-        config_digest: SHA-256 of the resolved config.
-        code_digest: SHA-256 of the source that trained the model.
-        seed: the config's seed; also draws the golden rows and the gate's rows.
-        options: the config's `bundle:` section.
-    """
-
-    system: str
-    estimator: Any
-    contract: Contract
-    rule: AnswerRule
-    train: Table
-    holdout: Table
-    evaluation: Evaluation
-    candidate: str
-    parameters: Mapping[str, Any]
-    dataset: DatasetReference
-    config_digest: str
-    code_digest: str
-    seed: int
-    options: config.Bundle
 
 
 @dataclass(frozen=True)
@@ -162,37 +120,6 @@ def bundles_folder(releases: Path | str, system: str) -> Path:
     return Path(releases) / system / "bundles"
 
 
-def build(parts: Parts, bundles_folder: Path, key: SigningKey, now: datetime) -> BundleReference:
-    """Write a bundle as `bundles_folder/v<sequence>` and return its reference.
-
-    Returns the newest bundle's reference where it has the same identity and is sound. Of builders at once
-    each gets a sequence of its own; a kill at any moment leaves a whole bundle or none.
-
-    Raises:
-        BundleError: where the model cannot be shipped (see `perennial.live.pack.write_parts`).
-    """
-    from perennial.live.card import model_card
-    from perennial.live.pack import write_json, write_parts
-
-    with publish.staging(bundles_folder) as folder:
-        facts = write_parts(folder, parts, now)
-        while True:
-            last = publish.newest(bundles_folder)
-            if same := _same(bundles_folder / f"v{last}", facts["identity"], key.public_path):
-                return same.as_reference()
-            moment = now.astimezone(UTC).isoformat(timespec="seconds")
-            facts.update(version=f"v{last + 1}", sequence=last + 1, format=FORMAT, created_at=moment)
-            (folder / "MODEL_CARD.md").write_text(model_card(parts, facts), encoding="utf-8")
-            contents = (p for p in folder.iterdir() if p.name not in (MANIFEST, SIGNATURE))
-            files = {p.name: {"sha256": digest(p), "size": p.stat().st_size} for p in sorted(contents)}
-            write_json(folder / MANIFEST, asdict(Manifest(**facts, files=files)))
-            signed = (folder / MANIFEST).read_bytes()
-            (folder / SIGNATURE).write_bytes(sign.sign(key, signed))
-            target = bundles_folder / f"v{last + 1}"
-            if publish.publish(folder, target):
-                return open_bundle(target, key.public_path).as_reference()
-
-
 def open_bundle(path: Path | str, public_key: Path) -> Bundle:
     """The bundle in `path`, checked before any loader runs.
 
@@ -233,35 +160,6 @@ def open_bundle(path: Path | str, public_key: Path) -> Bundle:
             path, f"contract.json or answer.json is not readable ({error})", "build it again"
         ) from error
     return Bundle(path, Manifest(**facts), contract, rule, hashlib.sha256(content).hexdigest())
-
-
-def load_predictor(bundle: Bundle, replay: bool = True) -> Predictor:
-    """A predictor that answered the golden rows as it did when it was built; else raises BundleError.
-
-    Raises MissingLayerError where the model has no ONNX form and scikit-learn is not installed.
-    """
-    from perennial.live import golden
-    from perennial.live.models import Model, OnnxModel, SkopsModel
-    from perennial.live.predict import Predictor
-
-    model: Model = (
-        OnnxModel(bundle.read("model.onnx"))
-        if bundle.manifest.backend == "onnx"
-        else SkopsModel(bundle.read("model.skops"), len(bundle.rule.classes))
-    )
-    predictor = Predictor(bundle, model)
-    if replay:
-        golden.replay(predictor, bundle.golden)
-    return predictor
-
-
-def _same(path: Path, identity: str, public_key: Path) -> Bundle | None:
-    """The bundle in `path`, if it is sound and has this identity."""
-    try:
-        found = open_bundle(path, public_key)
-    except BundleError:
-        return None
-    return found if found.manifest.identity == identity else None
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -9,7 +9,7 @@ from perennial.table import Column, Table
 
 if TYPE_CHECKING:
     from perennial.evidence import Evaluation, Metric
-    from perennial.live.bundle import Parts
+    from perennial.live.pack import Parts
 
 
 def model_card(parts: Parts, facts: Mapping[str, Any]) -> str:

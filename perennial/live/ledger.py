@@ -48,7 +48,7 @@ class FolderStore:
 
     def list(self) -> list[str]:
         """The names of all entries; none where the folder does not exist."""
-        if not self.folder.is_dir():
+        if not self.folder.exists():
             return []
         return [path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name)]
 

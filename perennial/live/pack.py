@@ -6,7 +6,8 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,10 @@ from perennial.live.reference import reference_profile, training_ranges
 from perennial.live.rows import RowReader
 
 if TYPE_CHECKING:
-    from perennial.live.bundle import Parts
+    from perennial import config
+    from perennial.evidence import DatasetReference, Evaluation
+    from perennial.live.answer import AnswerRule
+    from perennial.table import Contract, Table
 
 PACKAGES = (
     "numpy",
@@ -39,6 +43,43 @@ PACKAGES = (
 )
 EXACT = 1e-6
 """Tolerance of golden rows where the served model is the fitted one: what another processor may change."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What goes into a bundle.
+
+    Attributes:
+        system: the system's name.
+        estimator: the fitted model; `predict_proba` (classification) or `predict` on the learned scale.
+        contract: fitted to the training rows.
+        rule: how raw outputs become answers.
+        train: the rows that the model was fitted on.
+        holdout: rows that it was not fitted on; golden rows and the gate's rows are drawn from these.
+        evaluation: how good the model is.
+        candidate: the candidate's name, and its
+        parameters: chosen parameters.
+        dataset: the dataset version.
+        config_digest: SHA-256 of the resolved config.
+        code_digest: SHA-256 of the source that trained the model.
+        seed: the config's seed; also draws the golden rows and the gate's rows.
+        options: the config's `bundle:` section.
+    """
+
+    system: str
+    estimator: Any
+    contract: Contract
+    rule: AnswerRule
+    train: Table
+    holdout: Table
+    evaluation: Evaluation
+    candidate: str
+    parameters: Mapping[str, Any]
+    dataset: DatasetReference
+    config_digest: str
+    code_digest: str
+    seed: int
+    options: config.Bundle
 
 
 def write_parts(folder: Path, parts: Parts, now: datetime) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Predictor:
 
 def answer_parsed(parsed: ParsedRows, model: Model, rule: AnswerRule, version: str) -> Answered:
     """The answers of a model to parsed rows; invalid rows are blank."""
-    answers = answer(raw_in_chunks(model, parsed.matrix, len(rule.classes)), rule)
+    answers = answer(raw_in_chunks(model, parsed.matrix, len(rule.classes)), rule, parsed.matrix)
     if parsed.invalid.any():
         answers = _blanked(answers, parsed.invalid)
     return Answered(answers, parsed.flags, parsed.invalid, version, rule, parsed)

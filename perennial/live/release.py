@@ -32,7 +32,7 @@ class Status:
     """What serves for one system.
 
     `waiting` is the newest bundle version, where it was never released; `problem` says why the ledger cannot
-    be read ("" where it can).
+    be read, or that the champion's bundle is gone ("" where all is well).
     """
 
     system: str
@@ -149,7 +149,7 @@ def rollback(
         BundleError: the target does not load or answers its golden rows wrongly any more.
         StalePromotionError: another promotion or rollback came first.
     """
-    from perennial.live.bundle import load_predictor
+    from perennial.live.load import load_predictor
 
     past = history(releases, system)
     current = ledger.champion(past)
@@ -211,6 +211,9 @@ def _status(releases: Path, system: str) -> Status:
     entry = ledger.champion(past)
     if entry is None:
         return Status(system, None, None, None, len(past), waiting)
+    if entry.facts.version not in versions(releases, system):
+        gone = f"the bundle of the champion {entry.facts.version} is gone; {shelf.GONE}"
+        return Status(system, None, None, None, len(past), waiting, gone)
     return Status(system, entry.facts.version, entry.facts.at, entry.facts.who, len(past), waiting)
 
 

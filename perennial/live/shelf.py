@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perennial.live.bundle import Bundle
 
 VERSION = re.compile(r"v[1-9]\d*")
+GONE = "restore it from a copy, roll back, or promote another version"
 
 
 def store(releases: Path, system: str) -> FolderStore:
@@ -40,6 +41,11 @@ def versions(releases: Path, system: str) -> list[str]:
     return sorted(found, key=lambda version: int(version[1:]))
 
 
+def newest_released(releases: Path, system: str) -> int:
+    """The highest version number in the ledger of `system`; 0 where nothing was released."""
+    return max((int(entry.facts.version[1:]) for entry in history(releases, system)), default=0)
+
+
 def release_entry(past: Sequence[Entry], system: str, version: str) -> Entry:
     """The latest entry that released a version; raises UnknownNameError where it never was."""
     found = [e for e in past if e.facts.kind in ledger.SERVING_KINDS]
@@ -56,7 +62,8 @@ def challenger(releases: Path, system: str, wanted: BundleReference | str, publi
         UnknownNameError: there is no such version.
         BundleError: it is damaged, unsigned, not the bundle of that reference, or answers wrongly.
     """
-    from perennial.live.bundle import load_predictor, open_bundle
+    from perennial.live.bundle import open_bundle
+    from perennial.live.load import load_predictor
 
     version = wanted if isinstance(wanted, str) else wanted.version
     known = versions(releases, system)
@@ -81,7 +88,10 @@ def released(releases: Path, entry: Entry, public_key: Path) -> Bundle:
     from perennial.live.bundle import open_bundle
 
     facts = entry.facts
-    opened = open_bundle(bundle_path(releases, facts.system, facts.version), public_key)
+    path = bundle_path(releases, facts.system, facts.version)
+    if not path.is_dir():
+        raise BundleError(path, f"the bundle that ledger entry {entry.number} released is gone", GONE)
+    opened = open_bundle(path, public_key)
     if opened.digest != facts.bundle_digest:
         raise BundleError(
             opened.path,

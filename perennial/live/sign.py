@@ -36,7 +36,13 @@ def key_pair(folder: Path) -> SigningKey:
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     private_path, public_path = folder / PRIVATE, folder / PUBLIC
+    had_public = public_path.exists()  # asked first: whoever makes a pair writes the private half first
     if not private_path.exists():
+        if had_public:
+            raise InputError(
+                f"signing key {private_path}: expected it beside {public_path}, found none; restore it from a "
+                "copy, or delete the public file to get a new pair, which the bundles so far are not signed by"
+            )
         fresh = Ed25519PrivateKey.generate().private_bytes(
             form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
         )

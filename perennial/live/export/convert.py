@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from perennial.live.export.graph import Graph, emit
-from perennial.live.export.trees import UnsupportedError
+from perennial.live.export.graph import Graph, UnsupportedError
+from perennial.live.export.operators import emit
 
 OPSET, ML_OPSET, IR_VERSION = 18, 5, 10  # what ONNX Runtime 1.23, the oldest one allowed, understands
 

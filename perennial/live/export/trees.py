@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from perennial.live.export.graph import Graph
+from perennial.live.export.graph import Graph, UnsupportedError
 
 LEQ, MEMBER = 0, 6
-
-
-class UnsupportedError(Exception):
-    """This part of a model has no exact form here; the reason is the message."""
 
 
 @dataclass(frozen=True)
