@@ -24,14 +24,14 @@ def show(path: str, settings: tuple[str, ...], stack: str) -> None:
     from rich.table import Table
 
     from perennial.config_file import dotted, leaves
-    from pipelines.stack import STACKS, read
+    from pipelines.stack import read
 
     loaded = load_config(path, settings)
     table = Table("key", "value", "origin", box=None, pad_edge=False, header_style="bold")
     for key, value in leaves(loaded.config):
         table.add_row(dotted(key), str(value), loaded.origins[dotted(key)])
     for key, value in leaves(read(stack)):
-        table.add_row(f"stack.{dotted(key)}", str(value), f"{STACKS.name}/{stack}.yaml")
+        table.add_row(f"stack.{dotted(key)}", str(value), f"stack {stack}")
     Console(width=None if Console().is_terminal else 160).print(table)
 
 

@@ -35,9 +35,16 @@ def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_config
 
 
+def said(context: click.Context, parameter: click.Parameter, reason: str) -> str:
+    """The reason that goes into the ledger; blanks are none."""
+    if not reason.strip():
+        raise click.BadParameter("expected a few words that will explain this later, found none")
+    return reason.strip()
+
+
 def stack_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --stack."""
-    about = f"Where it runs: a file in configs/stacks. Default: {DEFAULT_STACK}."
+    about = f"Where it runs: a name in configs/stacks, or a file (.yaml). Default: {DEFAULT_STACK}."
     return click.option("--stack", default=DEFAULT_STACK, metavar="NAME", help=about)(function)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.options import config_options, releases_folder
+from commands.options import config_options, releases_folder, said
 
 if TYPE_CHECKING:
     from perennial.config import Config
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Release a bundle by hand, with a reason that goes into the ledger.")
 @config_options
 @click.option("--version", required=True, metavar="vN", help="The bundle to release.")
-@click.option("--reason", required=True, help="Why; kept in the ledger.")
+@click.option("--reason", required=True, help="Why; kept in the ledger.", callback=said)
 def cli(config: Config, stack: str, version: str, reason: str) -> None:
     """Release a bundle by hand: its signature, digests and golden rows are checked first."""
     from perennial.home import home

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.options import config_options, releases_folder
+from commands.options import config_options, releases_folder, said
 
 if TYPE_CHECKING:
     from perennial.config import Config
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 @click.command(short_help="Go back to an earlier release whose golden rows still match.")
 @config_options
 @click.option("--to", metavar="vN", default=None, help="The release to go back to. Default: the one before.")
-@click.option("--reason", default="rolled back by hand", show_default=True, help="Why; kept in the ledger.")
+@click.option(
+    "--reason",
+    default="rolled back by hand",
+    show_default=True,
+    help="Why; kept in the ledger.",
+    callback=said,
+)
 def cli(config: Config, stack: str, to: str | None, reason: str) -> None:
     """Go back to an earlier release, after its golden rows were replayed just now."""
     from perennial.home import home

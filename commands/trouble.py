@@ -41,7 +41,9 @@ def sentence(error: BaseException) -> str | None:
         if found:
             place = getattr(cause, "filename", None) or home().root
             remedy = "free some space" if found == FULL else "mend it, or point PERENNIAL_HOME elsewhere"
-            return f"expected to read and write {place}, found {found}; {remedy} and run the same command again"
+            return (
+                f"expected to read and write {place}, found {found}; {remedy} and run the same command again"
+            )
     return None
 
 

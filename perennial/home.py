@@ -44,8 +44,8 @@ class Home:
         return self.root / "fetched"
 
     def engine(self, stack: str) -> Path:
-        """What ZenML and MLflow keep for one stack."""
-        return self.root / "stacks" / stack
+        """What ZenML and MLflow keep for one stack, given by name or by file."""
+        return self.root / "stacks" / Path(stack).stem
 
 
 def home() -> Home:

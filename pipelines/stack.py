@@ -53,7 +53,9 @@ def names() -> list[str]:
 
 
 def read(name: str) -> Stack:
-    """The stack called `name`; raises UnknownNameError or ConfigError."""
+    """The stack called `name`, or in the file of that name (.yaml); raises UnknownNameError or ConfigError."""
+    if name.endswith(".yaml"):
+        return load(name, Stack).config
     if name not in names():
         raise UnknownNameError("stack", name, names())
     return load(STACKS / f"{name}.yaml", Stack).config
@@ -78,7 +80,7 @@ def open_stack(name: str, folder: Path) -> UUID:
             from zenml.utils.source_utils import set_custom_source_root
 
             set_custom_source_root(str(ROOT))
-            stack_id = _ensure_stack(Client(), f"perennial-{name}", _components(stack, folder))
+            stack_id = _ensure_stack(Client(), f"perennial-{folder.name}", _components(stack, folder))
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise StackError(
                 f"stack {name}: expected to open it, found: {error}; run `run.py stack check {name}`"

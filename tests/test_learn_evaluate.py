@@ -13,14 +13,13 @@ from test_learn_models import class_table, folds_of, learn_config, number_table
 from perennial.config import Evaluate
 from perennial.errors import NotEnoughDataError
 from perennial.evidence import Trial
+from perennial.learn.chosen import fit_chosen
 from perennial.learn.details import SEGMENT_ROWS, calibration, classification_report
 from perennial.learn.evaluate import evaluate
 from perennial.learn.importance import permutation_importance
-from perennial.learn.intervals import conformal_interval
 from perennial.learn.metrics import pairs_of
-from perennial.learn.models import fit, learned_target
+from perennial.learn.models import fit
 from perennial.learn.tasks import RULES
-from perennial.learn.tune import out_of_fold
 from perennial.live.answer import Answers
 
 RULES_OF_TEST = Evaluate(resamples=200)
@@ -43,9 +42,7 @@ def numbers():
     learn = learn_config(target_scale="log")
     train, holdout = halves(number_table(1600, holes=0.02))
     trial = Trial(candidate="ridge", parameters={}, metric="m_error", score=0, folds=(0.0,), seconds=0)
-    raw = out_of_fold(train, folds_of(len(train)), trial, learn, "regression", 0)
-    interval = conformal_interval(raw, learned_target(train, learn), 0.9)
-    fitted = fit(train, "ridge", {}, learn, seed=0).with_interval(interval)
+    fitted = fit_chosen(train, folds_of(len(train)), trial, learn, 0.9, 0)
     return fitted, train, holdout, evaluate("cars", fitted, train, holdout, RULES_OF_TEST, ("make", "age"), 1)
 
 

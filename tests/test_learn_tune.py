@@ -10,8 +10,9 @@ from test_learn_models import class_table, folds_of, learn_config, number_table
 
 from perennial.errors import MissingLayerError, NotEnoughDataError, PerennialError, ViolationsError
 from perennial.evidence import Trial
-from perennial.learn.models import fit
-from perennial.learn.tune import choose, out_of_fold, search
+from perennial.learn.cross import CrossValidation
+from perennial.learn.models import fit, raw_output
+from perennial.learn.tune import choose, search
 
 SMALL = {"name": "random_forest", "parameters": {"n_estimators": 5, "max_depth": 7}}
 
@@ -161,15 +162,20 @@ def test_a_trial_that_fails_is_an_error_and_no_score():
         )
 
 
+@pytest.mark.parametrize("small_fold", [0, 10**9], ids=["at once", "in turn"])
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_out_of_fold_outputs_come_from_models_that_did_not_see_the_row(task):
+def test_what_a_fold_scores_comes_from_a_model_that_did_not_see_it(task, small_fold, monkeypatch):
+    monkeypatch.setattr("perennial.learn.cross.SMALL_FOLD", small_fold)
     table = class_table(150) if task == "classification" else number_table(150)
     folds = folds_of(150)
     learn = learn_config(SMALL)
     (best,) = search(table, folds, learn, task, 3, ticking()).trials
-    raw = out_of_fold(table, folds, best, learn, task, 3)
-    for fitted_rows, scored in folds:
+    cross = CrossValidation(table, folds, learn, task, 3)
+    raw = cross.each(
+        best.candidate,
+        best.parameters,
+        lambda estimator, scored: raw_output(estimator, table.X[scored], len(cross.classes)),
+    )
+    for (fitted_rows, scored), found in zip(folds, raw, strict=True):
         model = fit(table.rows(fitted_rows), best.candidate, best.parameters, learn, 3)
-        np.testing.assert_array_equal(raw[scored], model.raw(table.X[scored]))
-    part = out_of_fold(table, folds[:1], best, learn, task, 3)
-    assert np.isnan(part[folds[0][0]]).all() and np.isfinite(part[folds[0][1]]).all()
+        np.testing.assert_array_equal(found, model.raw(table.X[scored]))

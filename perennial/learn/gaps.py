@@ -8,6 +8,7 @@ an unknown year as one of the year 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +45,8 @@ def gap_rows(X: Floats, features: Sequence[Column], share: float, seed: int) -> 
 
 
 def with_gaps(
-    X: Floats, y: npt.NDArray[np.generic], features: Sequence[Column], share: float, seed: int
-) -> tuple[Floats, npt.NDArray[np.generic]]:
+    X: Floats, y: npt.NDArray[Any], features: Sequence[Column], share: float, seed: int
+) -> tuple[Floats, npt.NDArray[Any]]:
     """The rows and, after them, copies of a share of them with values taken out (see `gap_rows`)."""
     if share == 0:
         return X, y

@@ -12,7 +12,11 @@ from perennial.table import Column
 
 Floats = npt.NDArray[np.float64]
 
-LEVELS = (*(0.002, 0.005, 0.01, 0.02, 0.05), *(n / 10 for n in range(1, 10)), *(0.95, 0.98, 0.99, 0.995, 0.998))
+LEVELS = (
+    *(0.002, 0.005, 0.01, 0.02, 0.05),
+    *(n / 10 for n in range(1, 10)),
+    *(0.95, 0.98, 0.99, 0.995, 0.998),
+)
 """Quantiles at which a number is cut: finer towards its ends, where few rows are and errors grow."""
 
 SHRINKAGE = 15.0
@@ -55,9 +59,12 @@ def fit_spread(matrix: Floats, raw: Floats, residuals: Floats, features: Sequenc
 def _edges(values: Floats, column: Column | None) -> Floats:
     """Between all codes of a category or truth value, at quantiles of anything else."""
     if column is not None and column.kind in ("category", "boolean"):
-        return np.arange(1, max(len(column.categories), 2)) - 0.5
+        return np.arange(0.5, max(len(column.categories), 2) - 1)
     present = values[~np.isnan(values)]
-    return np.unique(np.quantile(present, LEVELS)) if len(present) else np.empty(0)
+    if not len(present):
+        return present
+    cuts: Floats = np.unique(np.quantile(present, LEVELS))
+    return cuts
 
 
 def _plain(values: Floats) -> tuple[float, ...]:

@@ -109,25 +109,6 @@ def choose(trials: Sequence[Trial], margin: float) -> Trial:
     return min(ahead, key=lambda trial: trial.score)
 
 
-def out_of_fold(table: Table, folds: Folds, trial: Trial, learn: Learn, task: Task, seed: int) -> Floats:
-    """Raw outputs for every row by models that did not see it, as `FittedModel.raw` returns them.
-
-    Shape (n_rows,) for numbers on the learned scale, (n_rows, n_classes) for probabilities; NaN for rows
-    that no fold scores.
-    """
-    cross = CrossValidation(table, folds, learn, task, seed)
-    n_classes = len(cross.classes)
-    raw = np.full((len(table), n_classes) if n_classes else len(table), np.nan)
-    outputs = cross.each(
-        trial.candidate,
-        trial.parameters,
-        lambda estimator, scored: raw_output(estimator, cross.X[scored], n_classes),
-    )
-    for (_, scored), output in zip(folds, outputs, strict=True):
-        raw[scored] = output
-    return raw
-
-
 def _plan(learn: Learn, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Candidates and parameters in the order of the trials; each combination once."""
     seen: set[str] = set()

@@ -40,7 +40,7 @@ class Spread:
 
 
 def bins_of(column: Floats, edges: Floats) -> npt.NDArray[np.intp]:
-    """The bin of every value between rising edges, shape (n_rows,); missing values have the last, `len(edges) + 1`."""
+    """The bin of every value between rising edges, shape (n_rows,); `len(edges) + 1` for a missing value."""
     return np.where(np.isnan(column), len(edges) + 1, np.searchsorted(edges, column, side="right"))
 
 
@@ -102,25 +102,17 @@ class Answers:
 
 def rule_from(data: Mapping[str, Any]) -> AnswerRule:
     """The rule that `AnswerRule.as_dict` wrote; raises KeyError or TypeError on anything else."""
-    interval = data["interval"]
-    return AnswerRule(
-        **{
-            **data,
-            "classes": tuple(data["classes"]),
-            "interval": interval
-            and Interval(
-                interval["level"],
-                *(tuple(interval[k]) for k in ("edges", "low", "high")),
-                spread=_spread_from(interval.get("spread")),
-            ),
-        }
-    )
+    interval = data["interval"] and _interval_from(data["interval"])
+    return AnswerRule(**{**data, "classes": tuple(data["classes"]), "interval": interval})
 
 
-def _spread_from(data: Mapping[str, Any] | None) -> Spread | None:
-    if data is None:
-        return None
-    return Spread(data["base"], *(tuple(tuple(table) for table in data[k]) for k in ("edges", "values")))
+def _interval_from(data: Mapping[str, Any]) -> Interval:
+    edges, low, high = (tuple(data[name]) for name in ("edges", "low", "high"))
+    spread = data.get("spread")
+    if spread is not None:
+        tables = (tuple(tuple(table) for table in spread[name]) for name in ("edges", "values"))
+        spread = Spread(spread["base"], *tables)
+    return Interval(data["level"], edges, low, high, spread)
 
 
 def answer(raw: Floats, rule: AnswerRule, matrix: Floats | None = None) -> Answers:

@@ -25,8 +25,9 @@ def build_bundle(
     """Write a bundle as `bundles_folder/v<sequence>` and return its reference.
 
     The sequence is one more than that of the newest bundle there, and more than `after`, the highest that was
-    ever released: a version is never given twice, even where a bundle was deleted. Returns the newest bundle's reference where it has the same identity and is sound. Of builders at once
-    each gets a sequence of its own; a kill at any moment leaves a whole bundle or none.
+    ever released: a version is never given twice, even where a bundle was deleted. Returns the newest bundle's
+    reference where it has the same identity and is sound. Of builders at once each gets a sequence of its own;
+    a kill at any moment leaves a whole bundle or none.
 
     Raises:
         BundleError: where the model cannot be shipped (see `perennial.live.pack.write_parts`).
