@@ -79,6 +79,9 @@ def main(arguments: list[str]) -> int:
         cli.main([a for a in arguments if a != "--debug"], prog_name="run.py", standalone_mode=False)
     except PerennialError as error:
         return _failed(error, str(error), error.exit_code, debug)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)  # noqa: T201
+        return 2
     except click.UsageError as error:
         return _failed(error, f"{error.format_message()} (see `{_usage(error)} --help`)", 2, debug)
     except (KeyboardInterrupt, click.Abort) as error:

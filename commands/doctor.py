@@ -31,10 +31,13 @@ IMPORTS = (
 
 @click.command(short_help="Check this machine and the state folder, with a remedy for all it finds.")
 @stack_option
-def cli(stack: str) -> None:
+@click.option(
+    "--mend", is_flag=True, help="Set mirrors that have fallen behind the ledger, such as MLflow's alias."
+)
+def cli(stack: str, mend: bool) -> None:
     """Check this machine and the state folder, with a remedy for all it finds."""
     failed = 0
-    for row in examine(stack):
+    for row in examine(stack, mend):
         failed += not row.works
         click.echo(f"{'ok  ' if row.works else 'FAIL'}  {row.what:<14}{row.sentence}")
     if failed:
@@ -43,19 +46,21 @@ def cli(stack: str) -> None:
         )
 
 
-def examine(stack: str) -> Iterator[Tried]:
+def examine(stack: str, mend: bool) -> Iterator[Tried]:
     """Everything that can be wrong on this machine, one after another."""
     from perennial.home import home
     from pipelines.stack_check import check_stack, tried
 
-    state = home()
+    state, releases = home(), releases_folder(stack)
     yield tried("python", _python)
     yield tried("packages", _packages)
     yield from check_stack(stack, state.engine(stack))
     yield tried("signing key", lambda: _signing_key(state.keys))
-    releases = releases_folder(stack)
     for system in sorted(p.name for p in releases.iterdir()) if releases.is_dir() else ():
         yield tried(system, lambda system=system: _champion(releases, system, state.keys))
+        yield tried(
+            "mirror", lambda system=system: _mirror(stack, state.engine(stack), releases, system, mend)
+        )
 
 
 def _python() -> str:
@@ -108,3 +113,14 @@ def _champion(releases: Path, system: str, keys: Path) -> str:
     load_predictor(bundle)
     rows = len(bundle.golden["rows"])
     return f"{bundle.manifest.version} serves: the ledger is whole ({len(entries)} in all), {rows} golden rows match"
+
+
+def _mirror(stack: str, folder: Path, releases: Path, system: str, mend: bool) -> str:
+    from perennial.live.ledger import champion
+    from perennial.live.release import history
+    from pipelines.mirror import check_mirror
+
+    entry = champion(history(releases, system))
+    return (
+        check_mirror(stack, folder, system, entry.facts.version, mend) if entry else "nothing to mirror yet"
+    )

@@ -35,7 +35,10 @@ def sentence(error: BaseException) -> str | None:
     """
     from perennial.home import home
 
+    stacks = home().root / "stacks"
     for cause in _causes(error):
+        if isinstance(cause, FileNotFoundError) and str(cause.filename).startswith(str(stacks)):
+            return f"expected the output of an earlier step at {cause.filename}, found none; train with --no-cache"
         found = CODES.get(cause.errno or 0) if isinstance(cause, OSError) else None
         found = found or next((told for words, told in WORDS.items() if words in str(cause)), None)
         if found:

@@ -96,7 +96,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = suggestion(path.name, [p.name for p in path.parent.glob("*.yaml")])
+        there = [p.name for p in path.parent.glob("*.yaml")]
+        near = suggestion(path.name, there) if there else ""
         raise ConfigError(str(path), [Violation("file", f"expected a YAML file, found none{near}")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 
@@ -20,3 +21,11 @@ def source_digest() -> str:
                 digest.update(f"{path.relative_to(ROOT)}\0".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def cache_key() -> str:
+    """What ZenML's cache must know besides a step's inputs: our source, and the state folder.
+
+    Step outputs are remembered by their absolute paths, which hold no more once the folder was moved.
+    """
+    return f"{source_digest()} {os.environ.get('ZENML_CONFIG_PATH', '')}"

@@ -101,6 +101,9 @@ def _prepare_environment(stack: Stack, folder: Path) -> None:
     if isinstance(stack.metadata, ServerStore):
         os.environ["ZENML_STORE_URL"] = stack.metadata.url
         os.environ["ZENML_STORE_API_KEY"] = secret(stack.metadata.api_key)
+    else:  # ZenML remembers an absolute path, and would go on to write where the folder once was
+        database = folder / "zenml" / "local_stores" / "default_zen_store" / "zenml.db"
+        os.environ["ZENML_STORE_URL"] = f"sqlite:///{database}"
     (folder / "zenml").mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / "artifacts").mkdir(exist_ok=True)
 

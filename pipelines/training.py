@@ -8,7 +8,7 @@ from zenml.enums import ExecutionMode
 
 import materializers  # noqa: F401  (first registration wins)
 from perennial.config import Config
-from pipelines.source_digest import source_digest
+from pipelines.source_digest import cache_key
 from steps.check import check
 from steps.collect import collect
 from steps.evaluate import evaluate
@@ -24,7 +24,7 @@ from steps.tracking import track
 
 @pipeline(
     name="training",
-    cache_policy=CachePolicy(cache_func=source_digest),
+    cache_policy=CachePolicy(cache_func=cache_key),
     execution_mode=ExecutionMode.FAIL_FAST,
 )
 def training(config: Config, digests: dict[str, str], releases: str) -> None:

@@ -42,6 +42,7 @@ def track(
         mlflow.log_text(svg, f"plots/{name}.svg")
     mlflow.log_text(requirements(bundle), "requirements.txt")
     mlflow.log_artifacts(str(bundle.path), "bundle")
+    register(manifest.system, manifest.version)
     if outcome.promoted:
         mirror(manifest.system, manifest.version)
     logger.info("tracked in MLflow as %s", mlflow.active_run().info.run_name)
@@ -76,19 +77,43 @@ def requirements(bundle: Bundle) -> str:
     return "".join(f"{name}=={version}\n" for name, version in packages if name not in ("python", "platform"))
 
 
-def mirror(system: str, version: str) -> None:
-    """Repeats a release in MLflow's registry: a model version with the alias `champion`. The ledger decides."""
+def register(system: str, version: str) -> None:
+    """A model version in MLflow's registry for a bundle that has none yet."""
     client = mlflow.MlflowClient()
     try:
         client.create_registered_model(system)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    run = mlflow.active_run().info
-    made = client.create_model_version(
-        system, f"{run.artifact_uri}/bundle", run.run_id, tags={"bundle": version}
-    )
-    client.set_registered_model_alias(system, "champion", made.version)
+    if not _registered(client, system, version):
+        run = mlflow.active_run().info
+        client.create_model_version(
+            system, f"{run.artifact_uri}/bundle", run.run_id, tags={"bundle": version}
+        )
+
+
+def mirror(system: str, version: str) -> bool:
+    """Repeats a release as the alias `champion`; False where MLflow has no such model. The ledger decides."""
+    client = mlflow.MlflowClient()
+    found = _registered(client, system, version)
+    if found:
+        client.set_registered_model_alias(system, "champion", found)
+    return bool(found)
+
+
+def mirrored(system: str) -> str:
+    """The bundle version that MLflow's alias `champion` points at; "" where there is no alias."""
+    try:
+        found = mlflow.MlflowClient().get_model_version_by_alias(system, "champion")
+    except MlflowException:
+        return ""
+    return str(found.tags.get("bundle", ""))
+
+
+def _registered(client: mlflow.MlflowClient, system: str, version: str) -> str:
+    """MLflow's own number for a bundle version; "" where it is not registered."""
+    found = client.search_model_versions(f"name = '{system}'")
+    return next((str(v.version) for v in found if v.tags.get("bundle") == version), "")
 
 
 def make_store(path: Path) -> None:

@@ -162,10 +162,21 @@ def test_a_trial_that_fails_is_an_error_and_no_score():
         )
 
 
-@pytest.mark.parametrize("small_fold", [0, 10**9], ids=["at once", "in turn"])
+@pytest.mark.parametrize("name", ["ridge", "random_forest", "hist_gradient_boosting", "lightgbm"])
+def test_folds_fitted_at_once_give_the_same_bits_as_folds_in_turn(name):
+    table, folds = number_table(3000), folds_of(3000, folds=4)
+    at_once, in_turn = (
+        learn_config({"name": name, "trials": 1}, target_scale="log", gaps=0.1).model_copy(
+            update={"threads": threads}
+        )
+        for threads in (4, 1)
+    )
+    first, second = (search(table, folds, how, "regression", 1, ticking()) for how in (at_once, in_turn))
+    assert facts(first) == facts(second)
+
+
 @pytest.mark.parametrize("task", ["classification", "regression"])
-def test_what_a_fold_scores_comes_from_a_model_that_did_not_see_it(task, small_fold, monkeypatch):
-    monkeypatch.setattr("perennial.learn.cross.SMALL_FOLD", small_fold)
+def test_what_a_fold_scores_comes_from_a_model_that_did_not_see_it(task):
     table = class_table(150) if task == "classification" else number_table(150)
     folds = folds_of(150)
     learn = learn_config(SMALL)

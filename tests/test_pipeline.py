@@ -203,3 +203,13 @@ def test_bad_data_blocks_training_with_a_sentence_and_keeps_the_rejected_rows(tm
     assert "error: checks blocked training" in output and "5,000" in output
     assert "Traceback" not in output
     assert project.home.joinpath("releases").exists() is False
+
+
+def test_the_mirror_in_mlflow_follows_the_ledger(trained: tuple[Project, str]) -> None:
+    project, _ = trained
+    project.train("--set", "seed=8", "--set", "promotion.champion_margin=100")
+    assert "MLflow's alias champion is v2 too" in project.run("doctor")
+    assert "v1 serves again; v2 is barred" in project.run("rollback", "--config", "configs/synthetic.yaml")
+    assert "expected MLflow's alias champion to be v1" in project.run("doctor", code=1)
+    assert "was v2, set to v1" in project.run("doctor", "--mend")
+    assert "MLflow's alias champion is v1 too" in project.run("doctor")

@@ -149,6 +149,9 @@ def kind_of(name: str) -> Kind:
 def check_candidates(learn: Learn, task: Task) -> list[Violation]:
     """Everything that is wrong with the candidates of a config for this task; empty if nothing is."""
     found = []
+    if task == "classification" and learn.target_scale != "identity":
+        problem = f"expected identity for {task}, found {learn.target_scale!r}"
+        found.append(Violation("learn.target_scale", problem))
     able = [name for name, kind in CANDIDATES.items() if task in kind.build]
     for i, candidate in enumerate(learn.candidates):
         where = f"learn.candidates.{i}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from perennial.learn.models import SMALL_FOLD, classes_of, fit_estimator, learned_target, native_threads
+from perennial.learn.models import classes_of, fit_estimator, learned_target, native_threads
 from perennial.live.answer import Task
 from perennial.table import Table
 
@@ -75,7 +75,7 @@ class CrossValidation:
             return use(estimator, scored)
 
         self.X, self.y, self.classes  # noqa: B018 - made once, before threads ask for them
-        at_once = min(self.learn.threads, len(self.folds)) if self.X.size >= SMALL_FOLD else 1
+        at_once = min(self.learn.threads, len(self.folds))
         # The limit on native threads belongs to the process: it is set before workers start and lifted after.
         with native_threads().limit(limits=1), ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(one, self.folds))

@@ -29,11 +29,6 @@ SMALL_FIT = 1_000_000
 a busy machine OpenMP's waiting threads make a fit of 7 s take 90 s. Predictions always use one."""
 
 
-SMALL_FOLD = 100_000
-"""Matrix cells of a table below which folds are fitted one after another: small fits spend their time in
-Python, which runs one of them at a time."""
-
-
 @dataclass(frozen=True)
 class FittedModel(Opaque):
     """A model that answers: what it is, what it was fitted with, and how its output becomes an answer.

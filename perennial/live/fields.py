@@ -57,6 +57,12 @@ class Field:
         }
 
     @cached_property
+    def folded_codes(self) -> dict[str, float]:
+        """The code of every category under its name in lower case, where no two names share that."""
+        folded = [name.strip().casefold() for name in self.column.categories]
+        return {name: float(c) for c, name in enumerate(folded) if folded.count(name) == 1}
+
+    @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """The possible range, then the training range; infinite where there is no bound."""
         low = -math.inf if self.column.minimum is None else self.column.minimum
@@ -184,6 +190,8 @@ class Field:
         code = self.codes.get(text)
         if code is None:
             code = self.codes.get(text.strip())
+        if code is None:
+            code = self.folded_codes.get(text.strip().casefold())
         if code is None:
             return Cell(math.nan, f"{self.column.name} {shown(text)} was not seen in training")
         return Cell(code)
