@@ -91,7 +91,7 @@ def facts(ready: Ready) -> dict[str, Any]:
         **{name: getattr(manifest, name) for name in told},
         "classes": list(ready.bundle.rule.classes),
         "digest": ready.bundle.digest,
-        "dataset": dict(manifest.dataset),
+        "dataset": {name: value for name, value in manifest.dataset.items() if name != "uri"},
         "parity": dict(manifest.parity),
         "metrics": ready.bundle.metrics["evaluation"]["metrics"],
         "contract": [asdict(column) for column in ready.bundle.contract.columns],

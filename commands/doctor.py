@@ -74,6 +74,9 @@ def _python() -> str:
 
 def _packages() -> str:
     """Imports what pip only believes to be compatible."""
+    from pipelines.stack import quieten
+
+    quieten()
     broken = []
     for name in IMPORTS:
         try:

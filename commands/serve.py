@@ -31,13 +31,13 @@ def cli(
     from bento.process import ROOT, command, is_taken, service_environment
     from perennial.errors import InputError, LedgerError
     from perennial.home import home
-    from perennial.live import ledger, release
+    from perennial.live import release
     from perennial.live.sign import PUBLIC
 
     host, port = listening_address(host or config.serve.host, allow_remote), port or config.serve.port
     workers = workers or config.serve.workers
     releases = releases_folder(stack)
-    champion = ledger.champion(release.history(releases, config.system))
+    champion = release.champion_bundle(releases, config.system, home().keys / PUBLIC)
     if champion is None:
         raise LedgerError(
             f"{config.system}: expected a release to serve, found none in {releases}; "
@@ -45,15 +45,15 @@ def cli(
         )
     if is_taken(host, port):
         raise InputError(f"expected a free port, found {host}:{port} in use; name another one with --port")
-    click.echo(
-        f"serving {config.system} {champion.facts.version} at http://{host}:{port} with {workers} "
-        f"worker{'s' * (workers > 1)}: POST /predict, schema at /docs.json"
-    )
     environment = service_environment(
         releases, config.system, home().keys / PUBLIC, config.serve.max_rows, workers
     )
     bentoml_home = home().root / "bentoml" / str(port)
     bentoml_home.mkdir(parents=True, exist_ok=True)
+    click.echo(
+        f"serving {config.system} {champion.manifest.version} at http://{host}:{port} with {workers} "
+        f"worker{'s' * (workers > 1)}: POST /predict, schema at /docs.json"
+    )
     sys.stdout.flush()
     os.chdir(ROOT)
     os.execve(

@@ -32,10 +32,12 @@ def train(config: Config, stack: str, cache: bool = True) -> Trained:
     """Runs the training pipeline on a stack; raises PerennialError where a step does."""
     from commands.show import Trained
     from perennial.home import home
+    from perennial.live.release import history
     from pipelines import running
     from pipelines.stack import open_stack
 
-    folder = home().engine(stack)
+    folder, releases = home().engine(stack), releases_folder(stack)
+    history(releases, config.system)
     open_stack(stack, folder)
     log_to_terminal()
     for dead in running.reap(folder / "running"):
@@ -52,7 +54,7 @@ def train(config: Config, stack: str, cache: bool = True) -> Trained:
     name = f"{config.system}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
     with running.alive(folder / "running", name):
         run = training.with_options(run_name=name, enable_cache=None if cache else False)(
-            config, digests, str(releases_folder(stack))
+            config, digests, str(releases)
         )
     outputs = {step: run.steps[step].output.load() for step in ("evaluate", "judge", "promote")}
     return Trained(name, summarise(run), outputs["evaluate"], outputs["judge"], outputs["promote"])

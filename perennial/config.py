@@ -32,6 +32,7 @@ def is_reference(value: str) -> str:
 
 SecretReference = Annotated[str, AfterValidator(is_reference)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -86,21 +87,21 @@ class StratifiedSplit(Section):
     """Hold-out with the same mix of classes as the training rows."""
 
     kind: Literal["stratified"] = option(about="tag of this variant")
-    holdout: Share = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
+    holdout: Part = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
 
 
 class GroupedSplit(Section):
     """Hold-out drawn by row id, so that exact duplicates are on one side only."""
 
     kind: Literal["grouped"] = option(about="tag of this variant")
-    holdout: Share = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
+    holdout: Part = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
 
 
 class TimeSplit(Section):
     """Hold-out of the latest rows, with a gap before it."""
 
     kind: Literal["time"] = option(about="tag of this variant")
-    holdout: Share = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
+    holdout: Part = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
     gap_hours: float = option(0.0, about="time left out between training and hold-out", unit="h", ge=0)
 
 

@@ -41,6 +41,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "BENTOML_DO_NOT_TRACK": "True",
+    "ORT_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # OpenMP threads that wait by spinning slow a busy machine tenfold
 }
@@ -91,10 +92,15 @@ def open_stack(name: str, folder: Path) -> UUID:
     return stack_id
 
 
-def _prepare_environment(stack: Stack, folder: Path) -> None:
-    """Sets what ZenML, MLflow and BentoML read at import; what the user has set stays."""
+def quieten() -> None:
+    """Switches off telemetry, colours and chatter, which libraries read at import; what a user set stays."""
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
+
+
+def _prepare_environment(stack: Stack, folder: Path) -> None:
+    """Sets what ZenML, MLflow and BentoML read at import, and makes the folders."""
+    quieten()
     os.environ["ZENML_CONFIG_PATH"] = str(folder / "zenml")
     # ZenML lists packages twice a run, with the `uv` of the PATH or else with pip, which takes four times as long.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))

@@ -65,11 +65,17 @@ def tried(what: str, attempt: Callable[[], str]) -> Tried:
 
 def _folder(what: str, folder: Path) -> Tried:
     def attempt() -> str:
-        folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{uuid4().hex}"
-        probe.write_bytes(b"probe")
-        found = probe.read_bytes()
-        probe.unlink()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"probe")
+            found = probe.read_bytes()
+            probe.unlink()
+        except OSError as error:
+            raise OSError(
+                f"expected {folder} to be a folder that can be written, found: {error.strerror}; mend that, or "
+                "let PERENNIAL_HOME name another"
+            ) from error
         if found != b"probe":
             raise OSError(f"expected to read back what was written to {folder}, found something else")
         free = shutil.disk_usage(folder).free

@@ -210,7 +210,7 @@ def test_a_trouble_with_the_disk_is_one_sentence_too(project: Project) -> None:
     ledger = project.home / "releases" / "synthetic" / "ledger"
     ledger.parent.mkdir(parents=True)
     ledger.write_text("no folder")
-    for arguments in (("status",), ("rollback", "--config", CONFIG)):
+    for arguments in (("serve", "--config", CONFIG), ("rollback", "--config", CONFIG)):
         output = project.run(*arguments, code=1)
         assert output.startswith(f"error: expected to read and write {ledger}"), output
         assert output.count("\n") == 1 and "found a file in place of a folder" in output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,6 +73,7 @@ class OnnxModel:
     """An ONNX file, run by ONNX Runtime with one thread; may be shared between threads."""
 
     def __init__(self, source: Path | bytes) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its makers from its import on
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -67,8 +67,9 @@ def key_pair(folder: Path) -> SigningKey:
             "restore it, or delete both key files to get a new pair"
         )
     public = private.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
-    with contextlib.suppress(FileExistsError):  # made at first use, by this process or another
-        write_exclusive(public_path, public)
+    if not public_path.exists():
+        with contextlib.suppress(FileExistsError):  # made at first use, by this process or another
+            write_exclusive(public_path, public)
     if public_path.read_bytes() != public:
         raise InputError(
             f"signing key {public_path}: expected the public half of {private_path}, found another key; "
