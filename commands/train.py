@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import sys
@@ -52,6 +53,8 @@ def train(config: Config, stack: str, cache: bool = True) -> Trained:
         "code": source_digest(),
     }
     name = f"{config.system}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
+    gc.freeze()  # what was imported stays; from here on there is garbage to collect
+    gc.enable()
     with running.alive(folder / "running", name):
         run = training.with_options(run_name=name, enable_cache=None if cache else False)(
             config, digests, str(releases)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.live.answer import AnswerRule, Answers, answer
+from perennial.live.models import Model, OnnxModel
 from perennial.live.reference import training_ranges
 from perennial.live.rows import ParsedRows, RowReader
 
 if TYPE_CHECKING:
     from perennial.live.bundle import Bundle
-    from perennial.live.models import Model
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 16_384
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,14 @@ def answer_parsed(parsed: ParsedRows, model: Model, rule: AnswerRule, version: s
 
 
 def raw_in_chunks(model: Model, matrix: npt.NDArray[np.float64], n_classes: int) -> npt.NDArray[np.float64]:
-    """The raw outputs for any number of rows, in bounded memory."""
+    """The raw outputs for any number of rows, in bounded memory; ONNX Runtime takes a chunk per processor."""
     if not len(matrix):
         return np.empty((0, n_classes) if n_classes else 0)
-    if len(matrix) <= CHUNK_ROWS:
-        return model.raw(matrix)
-    starts = range(0, len(matrix), CHUNK_ROWS)
-    return np.concatenate([model.raw(matrix[start : start + CHUNK_ROWS]) for start in starts])
+    chunks = [matrix[start : start + CHUNK_ROWS] for start in range(0, len(matrix), CHUNK_ROWS)]
+    if len(chunks) == 1 or not isinstance(model, OnnxModel):
+        return np.concatenate([model.raw(chunk) for chunk in chunks])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(model.raw, chunks)))
 
 
 def _blanked(answers: Answers, invalid: npt.NDArray[np.bool_]) -> Answers:
