@@ -19,6 +19,8 @@ from pipelines.stack import open_stack, read
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 90
+PATIENCE_S = 10
+GRACE = ("--timeout-graceful-shutdown", "2")  # an open page keeps its connections for as long as it likes
 UVICORN = (sys.executable, "-m", "uvicorn", "zenml.zen_server.zen_server_api:app")
 
 
@@ -39,11 +41,11 @@ def serve_dashboard(stack: str, folder: Path, port: int, browser: bool) -> None:
             )
     open_stack(stack, folder)
     _skip_onboarding()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as Ctrl-C does, from before the start on
     server = subprocess.Popen(
-        [*UVICORN, "--host", HOST, "--port", str(port), "--log-level", "warning"],
+        [*UVICORN, "--host", HOST, "--port", str(port), "--log-level", "warning", *GRACE],
         env={**os.environ, **_server_environment(folder)},
     )
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
     try:
         url = f"http://{HOST}:{port}"
         _wait(url, server)
@@ -54,8 +56,18 @@ def serve_dashboard(stack: str, folder: Path, port: int, browser: bool) -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        server.terminate()
-        server.wait(timeout=15)
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave the server behind
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    server.terminate()
+    try:
+        server.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _server_environment(folder: Path) -> dict[str, str]:

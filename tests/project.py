@@ -64,4 +64,5 @@ class Project:
         """Step -> what happened to it, from the table that `train` prints."""
         lines = output[output.index("what happened") :].splitlines()[1:]
         table = lines[: next(i for i, line in enumerate(lines) if not line.strip())]
-        return {line.split()[0]: " ".join(line.split()[1:]) for line in table}
+        words = [line.split() for line in table]
+        return {step: " ".join(rest).lstrip("0123456789. ") for step, *rest in words}

@@ -29,11 +29,13 @@ from perennial.config_file import load
 from perennial.data import checks, dataset
 from perennial.errors import PerennialError
 from perennial.live import release
+from perennial.live.build import build_bundle
 from perennial.live.bundle import open_bundle
+from perennial.live.shelf import newest_released
 from perennial.live.sign import PRIVATE, PUBLIC, key_pair
 from tests.listings import listings
 from tests.project import ROOT, SMALL, Project
-from tests.releases import build, promote
+from tests.releases import NOW, build, parts, promote
 
 gc.enable()  # run.py switches it off, which is meant for processes that end soon
 
@@ -127,7 +129,7 @@ def test_a_full_disk_leaves_a_whole_bundle_and_a_whole_ledger_or_none(tmp_path: 
                 outcomes.append("released")
             except OSError as error:
                 assert error.errno == 28
-                found = [p for p in (disk / "prices" / "bundles").glob("*")]
+                found = list((disk / "prices" / "bundles").glob("*"))
                 assert all(re.fullmatch(r"v\d+", p.name) for p in found), "no half bundle, no rubbish"
                 for path in found:
                     open_bundle(path, key.public_path)
@@ -158,7 +160,6 @@ def train_on_a_disk_of(kilobytes: int, folder: Path) -> bool:
         enlarge(disk)
         again = project.train()
         assert ("already serving" if entries else "promoted v1 in place of nothing") in again
-        assert "whole" in project.run("doctor")
         with sqlite3.connect(project.home / STORE) as store:
             asked = "select count(*) from pipeline_run where status in ('running', 'initializing')"
             assert store.execute(asked).fetchone() == (0,)
@@ -166,45 +167,14 @@ def train_on_a_disk_of(kilobytes: int, folder: Path) -> bool:
 
 
 @root_only
-@pytest.mark.slow
-def test_training_on_a_full_disk_is_told_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    assert not train_on_a_disk_of(2_500, tmp_path / "disk")
-
-
-@root_only
 @pytest.mark.torture
 @pytest.mark.parametrize("kilobytes", [200, 700, 1_500, 3_500, 5_000, 6_000, 7_000, 8_000, 9_000, 10_000])
 def test_training_survives_a_disk_that_fills_at_any_step(tmp_path: Path, kilobytes: int) -> None:
-    train_on_a_disk_of(kilobytes, tmp_path / "disk")
+    ended_well = train_on_a_disk_of(kilobytes, tmp_path / "disk")
+    assert not (ended_well and kilobytes < 5_000)
 
 
 # -------------------------------------------------------------------------------------- a closed network
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not can_unshare(), reason="no permission to make a network namespace")
-def test_the_whole_demo_runs_without_any_network_but_loopback(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            "unshare",
-            "-n",
-            "sh",
-            "-c",
-            'ip link set lo up && exec "$@"',
-            "sh",
-            sys.executable,
-            "run.py",
-            "demo",
-        ],
-        cwd=ROOT,
-        env=Project(tmp_path).environment(),
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=250,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "promoted v1 in place of nothing" in done.stdout
 
 
 ADDRESS = re.compile(r"sin6?_port=htons\((\d+)\).*?(?:inet_addr\(\"|inet_pton\(AF_INET6, \")([0-9a-f.:]+)")
@@ -223,12 +193,12 @@ def test_a_call_to_the_outside_would_be_seen() -> None:
     assert calls_home(line % (443, "127.0.0.1")) == []
 
 
-def traced(project: Project, home: Path, *arguments: str) -> str:
-    """The connections of a command and its children, as strace writes them."""
+def traced(project: Project, home: Path, *command: str) -> str:
+    """The connections that a command and its children try to make, as strace writes them."""
     log = home / "trace.txt"
+    strace = ("strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect,sendto", "-o", str(log))
     done = subprocess.run(
-        ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=connect,sendto", "-o", str(log)]
-        + [sys.executable, *arguments],
+        [*strace, *command],
         cwd=ROOT,
         env={**project.environment(), "HOME": str(home)},
         text=True,
@@ -246,17 +216,44 @@ def can_trace() -> bool:
     return subprocess.run(["strace", "-f", "true"], capture_output=True, check=False).returncode == 0
 
 
+def device_ids(home: Path) -> list[Path]:
+    """What tools leave in a user's folder to know the machine again."""
+    return [p for p in home.rglob("*") if p.name in ("deviceid", "telemetry.json", ".user_id")]
+
+
+traceable = pytest.mark.skipif(not can_trace(), reason="strace is not here, or not permitted")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not can_trace(), reason="strace is not here, or not permitted")
-def test_no_tool_calls_home_while_it_trains_and_none_leaves_a_device_id(tmp_path: Path) -> None:
+@traceable
+@pytest.mark.skipif(not can_unshare(), reason="no permission to make a network namespace")
+def test_the_whole_demo_runs_without_a_network_and_does_not_look_for_one(tmp_path: Path) -> None:
     project, home = Project(tmp_path / "state"), tmp_path / "user"
     home.mkdir()
-    assert calls_home(traced(project, home, "run.py", "train", "--config", CONFIG, *SMALL)) == []
-    assert calls_home(traced(project, home, "run.py", "doctor")) == []
-    assert not [p for p in home.rglob("*") if p.name in ("deviceid", "telemetry.json", ".user_id")]
+    alone = ("unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+    assert calls_home(traced(project, home, *alone, sys.executable, "run.py", "demo")) == []
+    assert device_ids(home) == []
+    assert [(e["version"], e["kind"]) for e in project.ledger()] == [("v1", "promotion")]
 
 
-@pytest.mark.skipif(not can_trace(), reason="strace is not here, or not permitted")
+@pytest.mark.torture
+@traceable
+def test_no_command_calls_home(trained: Project, rows: Path, tmp_path: Path) -> None:
+    home = tmp_path / "user"
+    home.mkdir()
+    files = ("--input", str(rows), "--output", str(tmp_path / "answers.csv"))
+    for command in (
+        ("doctor",),
+        ("status",),
+        ("stack", "check", "local"),
+        ("predict", "--config", CONFIG, *files),
+        ("train", "--config", CONFIG, *SMALL, "--set", "seed=8"),
+    ):
+        assert calls_home(traced(trained, home, sys.executable, "run.py", *command)) == [], command
+    assert device_ids(home) == []
+
+
+@traceable
 def test_a_model_that_serves_for_long_does_not_call_home(trained: Project, tmp_path: Path) -> None:
     """ONNX Runtime's telemetry would ask for its collector's address within seconds, had it been left on."""
     wait = (
@@ -264,8 +261,8 @@ def test_a_model_that_serves_for_long_does_not_call_home(trained: Project, tmp_p
         "OnnxModel(Path(sys.argv[1])); time.sleep(4)"
     )
     model = trained.home / "releases" / "synthetic" / "bundles" / "v2" / "model.onnx"
-    assert calls_home(traced(trained, tmp_path, "-c", wait, str(model))) == []
-    assert not list(tmp_path.rglob("deviceid"))
+    assert calls_home(traced(trained, tmp_path, sys.executable, "-c", wait, str(model))) == []
+    assert device_ids(tmp_path) == []
 
 
 # ---------------------------------------------------------------------------------------- odd surroundings
@@ -313,10 +310,9 @@ def test_nothing_depends_on_folder_names_locale_time_zone_or_home(trained: Proje
     assert "predicted 1 rows" in run("predict", "--config", "my config.yaml", *out)
     assert (elsewhere / "answers ü.csv").is_file()
     assert not (elsewhere / ".perennial").exists() and not (ROOT / "state of übung").exists()
-    assert "golden rows match" in run("doctor")
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_state_folder_may_be_moved(trained: Project, tmp_path: Path) -> None:
     before, after = Project(tmp_path / "before"), Project(tmp_path / "after")
     shutil.copytree(trained.home, before.home)
@@ -452,7 +448,7 @@ def test_twenty_kills_at_random_lose_nothing_and_need_no_help(tmp_path: Path) ->
     assert acknowledged <= {e["version"] for e in entries}
     with sqlite3.connect(project.home / STORE) as store:
         for table in ("pipeline_run", "step_run"):
-            asked = f"select count(*) from {table} where status in ('running', 'initializing')"  # noqa: S608
+            asked = f"select count(*) from {table} where status in ('running', 'initializing')"
             assert store.execute(asked).fetchone() == (0,), table
     assert not list((project.home / "releases/synthetic/bundles").glob(".staging*"))
     assert not list((project.home / "stacks/local/running").glob("*.lock"))
@@ -675,7 +671,7 @@ def test_hostile_rows_to_predict_get_one_sentence_or_an_answer_each(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["half a gz", "a column missing"])
+@pytest.mark.parametrize("case", ["a column missing"])
 def test_a_hostile_source_ends_a_training_run_with_one_sentence(
     cars: Project, case: str, tmp_path: Path
 ) -> None:
@@ -729,6 +725,18 @@ def test_of_two_rollbacks_at_once_none_goes_too_far(copy: Project) -> None:
     lost = only_sentence(outputs[codes.index(1)])
     assert "another promotion or rollback came first" in lost or "before v1 to go back to, found none" in lost
     assert [(e["kind"], e["version"]) for e in copy.ledger()][2:] == [("rollback", "v1")]
+
+
+def test_a_version_is_never_given_twice_even_where_its_bundle_was_deleted(
+    copy: Project, tmp_path: Path
+) -> None:
+    releases, key = copy.home / "releases", key_pair(copy.home / "keys")
+    for name in ("v1", "v2"):
+        shutil.rmtree(releases / "synthetic/bundles" / name)
+    after = newest_released(releases, "synthetic")
+    folder = releases / "synthetic/bundles"
+    made = [build_bundle(parts("kinds", c, "synthetic"), folder, key, NOW, after) for c in (1.0, 5.0, 5.0)]
+    assert [m.version for m in made] == ["v3", "v4", "v4"]
 
 
 def damage_key_replaced(home: Path) -> None:
@@ -799,7 +807,7 @@ def test_tampering_is_told_by_whatever_needs_the_champion(
     assert told in only_sentence(copy.run("serve", "--config", CONFIG, "--port", "8390", code=1))
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_doctor_names_every_damage_at_once(copy: Project) -> None:
     shutil.copytree(copy.home / "releases/synthetic", copy.home / "releases/other")
     damage_entry_edited(copy.home)
@@ -831,7 +839,7 @@ def damage_private_garbage(home: Path) -> None:
     ],
     ids=["readable", "gone", "garbage"],
 )
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_private_key_out_of_order_stops_training_and_nothing_else(
     trained: Project, damage: object, told: str, rows: Path, tmp_path: Path
 ) -> None:
@@ -853,7 +861,7 @@ def test_a_private_key_out_of_order_stops_training_and_nothing_else(
     assert len(project.ledger()) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_a_deleted_bundle_stops_training_until_it_is_rolled_back_and_its_version_is_never_given_again(
     trained: Project, tmp_path: Path
 ) -> None:

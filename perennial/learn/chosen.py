@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-GAPS = 0.1
-"""Share of the scored rows that are scored again with values taken out, to learn how wide intervals are there."""
+GAP_ROWS = 5000
+"""Most rows of a fold that are scored again with values taken out, to learn how wide intervals are there."""
 
 
 def fit_chosen(
@@ -66,7 +66,7 @@ def spread_interval(cross: CrossValidation, trial: Trial, level: float) -> Inter
 
     def score(estimator: Any, scored: Positions) -> tuple[_Scored, _Scored]:
         X, y = cross.X[scored], cross.y[scored]
-        rows, copies = gap_rows(X, features, GAPS, cross.seed)
+        rows, copies = gap_rows(X, features, min(1.0, GAP_ROWS / len(X)), cross.seed)
         raw, gapped = (raw_output(estimator, matrix, 0) for matrix in (X, copies))
         return _Scored(X, raw, y - raw), _Scored(copies, gapped, y[rows] - gapped)
 

@@ -19,6 +19,9 @@ from perennial.table import Column
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
 
+FEWEST = 500
+"""Copies below which each gap is seen by a handful of rows; a small table gives as many, or all of its rows."""
+
 
 def gap_rows(X: Floats, features: Sequence[Column], share: float, seed: int) -> tuple[Positions, Floats]:
     """Positions of a share of the rows, rising, and their copies with values taken out.
@@ -47,8 +50,12 @@ def gap_rows(X: Floats, features: Sequence[Column], share: float, seed: int) -> 
 def with_gaps(
     X: Floats, y: npt.NDArray[Any], features: Sequence[Column], share: float, seed: int
 ) -> tuple[Floats, npt.NDArray[Any]]:
-    """The rows and, after them, copies of a share of them with values taken out (see `gap_rows`)."""
+    """The rows and, after them, copies of a share of them with values taken out (see `gap_rows`).
+
+    There are at least `FEWEST` copies, as far as there are rows; none for a share of 0.
+    """
     if share == 0:
         return X, y
+    share = max(share, min(1.0, FEWEST / len(X)))
     rows, copies = gap_rows(X, features, share, seed)
     return np.concatenate([X, copies]), np.concatenate([y, y[rows]])
