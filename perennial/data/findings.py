@@ -26,7 +26,7 @@ class Broken:
 
     Attributes:
         column: the column's name.
-        rule: type, range, category or missing.
+        rule: type, length, range, category or missing.
         expected: what the rule allows, in words.
         values: the column as it came, shape (n_rows,).
         rows: which rows break the rule, shape (n_rows,).
