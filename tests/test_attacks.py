@@ -392,13 +392,34 @@ def first_run_is_mended(tmp_path: Path, path: str, delay_s: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("path", "delay_s"),
-    [(str(STORE), 0.15), ("stacks/local/artifacts/.mlflow.db.partial/mlflow.db", 0.1)],
-    ids=["zenml's store", "mlflow's store"],
-)
-def test_a_killed_first_creation_needs_no_help(tmp_path: Path, path: str, delay_s: float) -> None:
-    first_run_is_mended(tmp_path, path, delay_s)
+def test_a_killed_first_creation_needs_no_help(tmp_path: Path) -> None:
+    first_run_is_mended(tmp_path, str(STORE), 0.15)
+
+
+@pytest.mark.slow
+def test_a_killed_creation_of_mlflows_store_leaves_none_and_the_next_is_whole(tmp_path: Path) -> None:
+    project, path = Project(tmp_path / "home"), tmp_path / "artifacts" / "mlflow.db"
+    make = "import sys; from pathlib import Path; from steps.tracking import make_store; "
+    make += "make_store(Path(sys.argv[1]))"
+    environment = {**project.environment(), "MLFLOW_DISABLE_TELEMETRY": "true", "HOME": str(tmp_path)}
+
+    def creation() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", make, str(path)], cwd=ROOT, env=environment)
+
+    process = creation()
+    partial = path.with_name(".mlflow.db.partial") / path.name
+    while process.poll() is None and not partial.exists():
+        time.sleep(0.002)
+    time.sleep(0.05)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and partial.exists() and not path.exists()
+    assert creation().wait() == 0
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    with sqlite3.connect(path) as store:
+        assert {"experiments", "runs", "spans"} <= {
+            row[0] for row in store.execute("select name from sqlite_master where type = 'table'")
+        }
+        assert store.execute("select count(*) from alembic_version").fetchone() == (1,)
 
 
 @pytest.mark.torture
@@ -414,6 +435,7 @@ def test_a_killed_first_creation_needs_no_help(tmp_path: Path, path: str, delay_
         (str(STORE), 1.0),
         ("stacks/local/zenml/.ready", 0.0),
         ("stacks/local/artifacts/.mlflow.db.partial", 0.0),
+        ("stacks/local/artifacts/.mlflow.db.partial/mlflow.db", 0.1),
         ("stacks/local/artifacts/.mlflow.db.partial/mlflow.db", 0.4),
     ],
 )

@@ -254,6 +254,7 @@ def test_a_stop_before_it_is_up_leaves_nothing_behind_either(project: Project) -
         assert processes_of(served.process.pid) == []
 
 
+@pytest.mark.torture
 def test_training_goes_on_while_it_is_open(project: Project) -> None:
     with dashboard(project) as served:
         assert "already serving" in project.train()
