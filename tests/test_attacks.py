@@ -272,7 +272,7 @@ def measured(project: Project, version: str) -> object:
     return project.bundle(version, "metrics.json")["evaluation"]
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 def test_nothing_depends_on_folder_names_locale_time_zone_or_home(trained: Project, tmp_path: Path) -> None:
     """A relative state folder with blanks and umlauts, from elsewhere, in India, as nobody in particular."""
     elsewhere = tmp_path / "büro von ÅÄ 東京"

@@ -163,7 +163,9 @@ def wait_for(process, text: str) -> str:
     raise AssertionError(f"{text!r} never came:\n{seen}")
 
 
-@pytest.mark.parametrize("moment", ["split:", "searched", "packaged"])
+@pytest.mark.parametrize(
+    "moment", ["split:", pytest.param("searched", marks=pytest.mark.torture), "packaged"]
+)
 def test_a_killed_run_leaves_nothing_that_the_same_command_does_not_mend(moment: str, tmp_path: Path) -> None:
     project = Project(tmp_path)
     process = project.start(
