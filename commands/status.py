@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from commands.options import stack_option
 from perennial.errors import LedgerError
-
-if TYPE_CHECKING:
-    from perennial.live.release import Status
 
 
 @click.command(short_help="Show what serves, since when and why.")
@@ -25,14 +20,6 @@ def cli(stack: str) -> None:
         click.echo("nothing is released yet; run `python run.py demo`, or train with a config")
         return
     for row in (r for r in rows if not r.problem):
-        click.echo(f"{row.system:<14}{_sentence(row)}")
+        click.echo(f"{row.system:<14}{row.sentence}")
     if problems := [f"{row.system}: {row.problem}" for row in rows if row.problem]:
         raise LedgerError("; ".join(problems))
-
-
-def _sentence(row: Status) -> str:
-    waiting = f"; {row.waiting} is packaged, not released" if row.waiting else ""
-    if row.version is None or row.since is None:
-        return f"nothing released{waiting}"
-    serves = f"{row.version} serves since {row.since:%Y-%m-%d %H:%M} UTC, by {row.who}"
-    return f"{serves}, ledger entry {row.entries}{waiting}"

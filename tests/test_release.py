@@ -259,7 +259,7 @@ def test_the_same_model_trained_again_is_barred_too(releases: Path, key: Signing
 def test_status_tells_what_serves(releases: Path, key: SigningKey) -> None:
     (row,) = release.status(releases)
     assert (row.version, row.entries, row.waiting) == (None, 0, "v3")
-    assert row.sentence == "nothing serves; v3 waits, not promoted"
+    assert row.sentence == "nothing released; v3 is packaged, not released"
     promoted(releases, key, "v1", "v3")
     build(releases, key, "prices", 1.0)
     kinds, prices = release.status(releases)

@@ -48,14 +48,11 @@ class Status:
         """The row for people."""
         if self.problem:
             return self.problem
-        waiting = f"; {self.waiting} waits, not promoted" if self.waiting else ""
+        waiting = f"; {self.waiting} is packaged, not released" if self.waiting else ""
         if self.version is None or self.since is None:
-            return f"nothing serves{waiting}"
-        plural = "entry" if self.entries == 1 else "entries"
-        return (
-            f"{self.version} serves since {self.since:%Y-%m-%d %H:%M} UTC, by {self.who} "
-            f"({self.entries} ledger {plural}){waiting}"
-        )
+            return f"nothing released{waiting}"
+        serves = f"{self.version} serves since {self.since:%Y-%m-%d %H:%M} UTC, by {self.who}"
+        return f"{serves}, ledger entry {self.entries}{waiting}"
 
 
 def promote(
