@@ -31,7 +31,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint  ## lint, types and every test but the slow ones
-	$(BIN)/pytest -m "not torture" --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -m "not torture" -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 torture: $(READY)  ## the slow tests: kills, races, full disks
 	$(BIN)/pytest -m torture
