@@ -8,37 +8,13 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator
 
-
-def option(default: Any = ..., *, about: str, unit: str = "", **bounds: Any) -> Any:
-    """A config field with a description and a unit; without `default` it must be given."""
-    if isinstance(default, (list, dict)) or callable(default):
-        bounds["default_factory"] = default if callable(default) else lambda: type(default)(default)
-    else:
-        bounds["default"] = default
-    return Field(description=about, json_schema_extra={"unit": unit}, **bounds)
-
-
-def is_reference(value: str) -> str:
-    """`value`, if it names a secret instead of holding it; raises ValueError without repeating it."""
-    if not value.startswith("env:") or len(value) < 5:
-        raise ValueError(
-            "expected a reference such as env:NAME, found a literal value; keep secrets out of files"
-        )
-    return value
-
-
-SecretReference = Annotated[str, AfterValidator(is_reference)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Part = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A part of a config: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from perennial.config_section import Part, SecretReference, Section, Share, option
+from perennial.config_web import WebSource
+from perennial.cron import read_cron
 
 
 class GeneratorSource(Section):
@@ -67,7 +43,7 @@ class FileSource(Section):
     )
 
 
-Source = Annotated[GeneratorSource | FileSource, Field(discriminator="kind")]
+Source = Annotated[GeneratorSource | FileSource | WebSource, Field(discriminator="kind")]
 
 
 class Checks(Section):
@@ -197,6 +173,42 @@ class Serve(Section):
     max_rows: int = option(1000, about="rows that one request may hold", unit="rows", ge=1)
 
 
+class Alerts(Section):
+    """Who is told of incidents. Without anybody, the terminal and a file of JSON lines are."""
+
+    to: tuple[SecretReference, ...] = option(
+        (), about="secrets that hold notification addresses in Apprise's form, such as env:PERENNIAL_SLACK"
+    )
+
+
+class Schedule(Section):
+    """When things run by themselves under `run.py schedule`; an empty expression never runs."""
+
+    zone: str = option("UTC", about="time zone of the expressions")
+    collect: str = option("", about="when to collect: five fields of cron")
+    train: str = option("", about="when to train: five fields of cron")
+    missed: Literal["once", "skip"] = option(
+        "once", about="what becomes of runs that fell due while nothing was running"
+    )
+    grace_s: float = option(3600.0, about="how late a missed run may still start", unit="s", gt=0)
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("expected a time zone such as Europe/Paris") from error
+        return value
+
+    @field_validator("collect", "train")
+    @classmethod
+    def _readable_expression(cls, value: str) -> str:
+        if value:
+            read_cron(value)
+        return value
+
+
 class Config(Section):
     """One system from source to service."""
 
@@ -210,3 +222,5 @@ class Config(Section):
     promotion: Promotion = option(Promotion, about="what a challenger must pass")
     bundle: Bundle = option(Bundle, about="what ships")
     serve: Serve = option(Serve, about="where predictions are answered")
+    alerts: Alerts = option(Alerts, about="who is told of incidents")
+    schedule: Schedule = option(Schedule, about="when things run by themselves")

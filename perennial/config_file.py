@@ -42,8 +42,7 @@ def load(path: str | Path, schema: type[SectionT], settings: Sequence[str] = ())
         ConfigError: naming file, line and key of everything that is wrong.
     """
     source = str(path)
-    values, lines = _read(Path(path))
-    origins = {key: f"{source}:{line}" for key, line in lines.items()}
+    values, origins = _read_with_base(Path(path))
     for setting in settings:
         key, value = _parse_setting(source, setting)
         _place(source, values, key, value)
@@ -65,6 +64,9 @@ def leaves(config: BaseModel) -> Iterator[tuple[Key, Any]]:
         value = getattr(config, name)
         if isinstance(value, BaseModel):
             yield from (((name, *key), leaf) for key, leaf in leaves(value))
+        elif isinstance(value, dict) and any(isinstance(item, BaseModel) for item in value.values()):
+            for part, item in value.items():
+                yield from (((name, part, *key), leaf) for key, leaf in leaves(item))
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             for i, item in enumerate(value):
                 yield from (((name, i, *key), leaf) for key, leaf in leaves(item))
@@ -90,6 +92,45 @@ def secret(reference: str) -> str:
             f"expected the environment variable {name} to hold a secret, found it empty or unset; set it"
         )
     return value
+
+
+def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], dict[Key, str]]:
+    """The values of a file laid over those of the file that its `base:` names, and where each was written."""
+    if path.resolve() in above:
+        problem = f"expected files that end somewhere, found {path.name} to be a base of itself"
+        raise ConfigError(str(path), [Violation("base", problem)])
+    values, lines = _read(path)
+    origins = {key: f"{path}:{line}" for key, line in lines.items()}
+    if "base" not in values:
+        return values, origins
+    base = values["base"]
+    if not isinstance(base, str):
+        raise ConfigError(
+            str(path), [Violation(origins[("base",)], f"expected base to name a file, found {base!r}")]
+        )
+    below, written = _read_with_base(path.parent / base, (*above, path.resolve()))
+    over = {key: value for key, value in values.items() if key != "base"}
+    merged, replaced = _laid_over(below, over)
+    kept = {k: o for k, o in written.items() if not any(k[: len(r)] == r for r in replaced)}
+    return merged, kept | {k: o for k, o in origins.items() if k != ("base",)}
+
+
+def _laid_over(below: dict[str, Any], over: dict[str, Any]) -> tuple[dict[str, Any], list[Key]]:
+    """`below` with the values of `over`, section by section, and the keys that were replaced as a whole.
+
+    A section of another kind replaces the one below it; so do lists and plain values.
+    """
+    merged, replaced = dict(below), list[Key]()
+    for name, value in over.items():
+        old = below.get(name)
+        sections = isinstance(old, dict) and isinstance(value, dict)
+        if sections and value.get("kind", below[name].get("kind")) == below[name].get("kind"):
+            merged[name], inner = _laid_over(below[name], value)
+            replaced += [(name, *key) for key in inner]
+        else:
+            merged[name] = value
+            replaced.append((name,))
+    return merged, replaced
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
@@ -190,6 +231,9 @@ def _violation(error: Any, origins: Mapping[Key, str], schema: type[BaseModel]) 
     if error["type"] == "extra_forbidden":
         known = _known_keys(schema, error["loc"][:-1])
         return Violation(where, f"unknown key {name}{suggestion(str(written[-1]), known)}")
+    if error["loc"][-1] == "[key]":
+        written = written[:-1]
+        name = dotted(written)
     if error["type"] == "missing":
         return Violation(where, f"expected {name}, found nothing; add it")
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):

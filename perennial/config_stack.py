@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from perennial.config import SecretReference, Section, option
+from perennial.config_section import SecretReference, Section, option
 
 
 class EmbeddedStore(Section):

@@ -71,6 +71,40 @@ class SourceError(InputError):
         super().__init__(f"source {source}: {found}; {remedy}")
 
 
+class FetchError(PerennialError):
+    """A request had no usable answer. `outcome` names why, in one word of `perennial.data.fetch.outcomes`.
+
+    `transient` tells whether the same request may succeed later.
+    """
+
+    def __init__(self, url: str, outcome: str, found: str, remedy: str, transient: bool = False) -> None:
+        self.url, self.outcome, self.transient = url, outcome, transient
+        self.found, self.remedy = found, remedy
+        super().__init__(f"request {url}: {found}; {remedy}")
+
+
+class StoreError(PerennialError):
+    """What collecting remembers (stored answers, frontier) cannot be written, or is missing or damaged."""
+
+    def __init__(self, place: str | Path, found: str, remedy: str) -> None:
+        super().__init__(f"store {place}: {found}; {remedy}")
+
+
+class ParseError(PerennialError):
+    """An answer is not what its feed says it is, so that no row can be read from it."""
+
+    def __init__(self, answer: str, found: str, remedy: str) -> None:
+        super().__init__(f"answer of {answer}: {found}; {remedy}")
+
+
+class CollectionError(PerennialError):
+    """A collection breached its source contract or could not be finished; nothing of it enters the dataset."""
+
+    def __init__(self, system: str, problems: Sequence[str], remedy: str) -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"collection of {system}: {'; '.join(problems)}; {remedy}")
+
+
 class MissingLayerError(InputError):
     """A package of a requirements layer that is not installed is needed."""
 
@@ -124,6 +158,15 @@ class StalePromotionError(LedgerError):
         super().__init__(
             f"expected the ledger at entry {expected}, found entry {found}: another promotion or rollback "
             "came first; compare with the new champion and try again"
+        )
+
+
+class BusyError(PerennialError):
+    """The same thing is being done by another process at this moment."""
+
+    def __init__(self, what: str, holder: str) -> None:
+        super().__init__(
+            f"expected no other {what}, found one that is still going ({holder}); wait for it, or stop it"
         )
 
 

@@ -193,6 +193,71 @@ class DatasetReference(Fact):
     fingerprint: str
 
 
+class FeedFacts(Fact):
+    """What one collection of one feed brought, before anything of it entered the dataset.
+
+    Counts are in rows unless their name says otherwise. `hits` counts the rows in which a field's selector
+    found something, `filled` those in which a value was read, `unreadable` and `out_of_range` the values that
+    were found and not believed. `layout` is a digest of the structure of the answers. A `partial` collection
+    asked for new or revised records alone, so that its number of rows says nothing. `definition` is a digest
+    of the feed's config ("" for unknown): facts under different ones are not compared.
+    """
+
+    feed: str
+    requests: int
+    unchanged: int = Field(description="requests answered with 304: nothing new")
+    failed: dict[str, int] = Field(default_factory=dict, description="outcome -> requests that ended with it")
+    sent_bytes: int = 0
+    saved_bytes: int = 0
+    rows: int
+    rejected: int = 0
+    repeats: int = 0
+    hits: dict[str, int] = Field(default_factory=dict)
+    filled: dict[str, int] = Field(default_factory=dict)
+    unreadable: dict[str, int] = Field(default_factory=dict)
+    out_of_range: dict[str, int] = Field(default_factory=dict)
+    layout: str = ""
+    partial: bool = False
+    definition: str = ""
+
+
+class Breach(Fact):
+    """A promise of a feed's `expect` that a collection did not keep.
+
+    `field` and `selector` are "" where the promise is about the feed as a whole.
+    """
+
+    feed: str
+    rule: str
+    field: str = ""
+    selector: str = ""
+    sentence: str
+
+
+class Collection(Fact):
+    """One finished collection: when, what came, what was breached, and the dataset version after it.
+
+    `dataset` is None where nothing has ever been committed; `added` and `revised` count records that the
+    dataset version gained. Times are ISO 8601 in UTC.
+    """
+
+    system: str
+    number: int
+    started_at: str
+    finished_at: str
+    feeds: tuple[FeedFacts, ...]
+    breaches: tuple[Breach, ...] = ()
+    added: int = 0
+    revised: int = 0
+    dataset: DatasetReference | None = None
+    quarantine_path: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether every promise was kept."""
+        return not self.breaches
+
+
 class BundleReference(Fact):
     """A bundle on disk: its folder, name, version and the digest of its manifest."""
 

@@ -29,6 +29,11 @@ class Home:
         return self.root / "datasets"
 
     @property
+    def collections(self) -> Path:
+        """What collecting remembers, a folder per system: raw answers, frontier, log of collections."""
+        return self.root / "collections"
+
+    @property
     def quarantine(self) -> Path:
         """Rejected rows, a file per dataset version."""
         return self.root / "quarantine"
@@ -42,6 +47,21 @@ class Home:
     def fetched(self) -> Path:
         """Bundles that were fetched from an artifact store, by digest; may be deleted at any time."""
         return self.root / "fetched"
+
+    @property
+    def incidents(self) -> Path:
+        """Open and closed incidents, and every alert that was sent."""
+        return self.root / "incidents"
+
+    @property
+    def profiles(self) -> Path:
+        """Exploratory reports, `<system>/<dataset version>.html`."""
+        return self.root / "profiles"
+
+    @property
+    def schedules(self) -> Path:
+        """What `run.py schedule` remembers, a folder per system: last runs, pauses, locks."""
+        return self.root / "schedules"
 
     def engine(self, stack: str) -> Path:
         """What ZenML and MLflow keep for one stack, given by name or by file."""

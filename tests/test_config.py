@@ -17,6 +17,7 @@ from perennial.errors import ConfigError, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEMS = sorted((ROOT / "configs").glob("*.yaml"))
+WITH_BASE = sorted(p for f in ("demo", "sites") for p in (ROOT / "configs" / f).glob("*.yaml"))
 STACKS = sorted((ROOT / "configs" / "stacks").glob("*.yaml"))
 
 
@@ -24,10 +25,13 @@ def schema_of(path: Path) -> type[BaseModel]:
     return Stack if path.parent.name == "stacks" else Config
 
 
+FREE = ("parameters", "columns", "floors", "ceilings", "feeds", "fields", "min_fill", "translate", "headers")
+
+
 def keys(node: object, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     """Every key of a YAML tree that the schema, and not the user, chose."""
     if isinstance(node, dict):
-        free = at and at[-1] in ("parameters", "columns", "floors", "ceilings")
+        free = at and at[-1] in FREE
         found = [] if free else [(*at, k) for k in node]
         return found + [k for name, v in node.items() for k in keys(v, (*at, name))]
     if isinstance(node, list):
@@ -35,7 +39,7 @@ def keys(node: object, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, 
     return []
 
 
-@pytest.mark.parametrize("path", SYSTEMS + STACKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", SYSTEMS + WITH_BASE + STACKS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_shipped_config_loads(path: Path) -> None:
     loaded = load(path, schema_of(path))
     assert set(loaded.origins) == {dotted(key) for key, _ in leaves(loaded.config)}
@@ -186,3 +190,23 @@ def test_secrets_are_references_and_never_repeated(tmp_path: Path, monkeypatch: 
         secret("env:ZENML_API_KEY")
     monkeypatch.setenv("ZENML_API_KEY", "x")
     assert secret("env:ZENML_API_KEY") == "x"
+
+
+def test_a_file_lies_over_its_base_section_by_section(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text((ROOT / "configs/used_cars.yaml").read_text())
+    over = tmp_path / "over.yaml"
+    over.write_text("base: base.yaml\nlearn:\n  folds: 7\nsource: {kind: generator}\n")
+    loaded = load(over, Config)
+    assert (loaded.config.learn.folds, loaded.config.learn.search_rows) == (7, 30_000)
+    assert loaded.config.source.kind == "generator"
+    assert loaded.origins["learn.folds"] == f"{over}:3"
+    assert loaded.origins["learn.search_rows"].startswith(str(tmp_path / "base.yaml"))
+    assert not any(
+        origin.startswith(str(tmp_path / "base")) for key, origin in loaded.origins.items() if "source" in key
+    )
+    over.write_text("base: base.yaml\nlearn:\n  fold: 7\n")
+    with pytest.raises(ConfigError, match=rf"{over}:3: unknown key learn.fold; did you mean 'folds'"):
+        load(over, Config)
+    (tmp_path / "base.yaml").write_text("base: over.yaml\n")
+    with pytest.raises(ConfigError, match="base of itself"):
+        load(over, Config)
