@@ -18,6 +18,7 @@ from perennial.evidence import (
 )
 from perennial.live.report import figures, fit_figures, tables, text
 from perennial.live.report.page import page, svg_document
+from perennial.live.report.template import filled
 
 MOST_SEGMENTS = 150
 MOST_FEATURES = 60
@@ -49,28 +50,8 @@ class ReportFacts(Fact):
 
 def report_html(facts: ReportFacts) -> str:
     """The report as one HTML document that needs neither network nor scripts; equal facts give equal text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=text.number_text,
-        fixed=text.fixed_text,
-        percent=text.percent_text,
-        p_value=text.p_value_text,
-        metric=text.metric_text,
-        metric_title=text.metric_title,
-        time=text.time_text,
-        svg=Markup,
-    )
-    environment.globals.update(count=text.count_text, interval=text.interval_text)
-    body = environment.get_template("evaluation.html.jinja").render(facts=facts, **_views(facts))
+    template = Path(__file__).with_name("evaluation.html.jinja")
+    body = filled(template, facts=facts, **_views(facts))
     return page(f"{facts.title} {facts.version}: evaluation report", body)
 
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
-from perennial.live.report.axes import Axis, Scale, fitted_axis, scale, tick_texts, ticks
+from perennial.live.report.axes import Axis, fitted_axis, scale, tick_texts, ticks
+from perennial.live.report.drawing import LETTER, RIGHT, WIDTH, drawing, left_axis, line, value_axis, words
 from perennial.live.report.text import is_number, shortened
 
-WIDTH = 360
 _ROW = 19
-_RIGHT = 20
-_LETTER = 6.3
 Tone = Literal["main", "second", "base"]
 
 
@@ -58,24 +55,24 @@ def rows_plot(
     axis = fitted_axis(label, [*values, reference]) if drawn else None
     if axis is None:
         return ""
-    left = min(168.0, max(40.0, 10 + _LETTER * max(len(row.label) for row in drawn)))
+    left = min(168.0, max(40.0, 10 + LETTER * max(len(row.label) for row in drawn)))
     bottom = 8.0 + _ROW * len(drawn)
-    x = scale(axis, left + 4, WIDTH - _RIGHT)
-    parts = _x_axis(axis, x, left, 4, bottom)
+    x = scale(axis, left + 4, WIDTH - RIGHT)
+    parts = value_axis(axis, x, left, 4, bottom)
     if is_number(reference):
-        parts.append(_line("guide", x(reference), 4, x(reference), bottom))
+        parts.append(line("guide", x(reference), 4, x(reference), bottom))
     for number, row in enumerate(drawn):
         y = 8 + _ROW * (number + 0.5)
         css = "label chosen" if row.chosen else "label"
-        label_text = shortened(row.label, int((left - 8) / _LETTER))
-        parts.append(_text(css, left - 4, y + 4, "end", label_text))
+        label_text = shortened(row.label, int((left - 8) / LETTER))
+        parts.append(words(css, left - 4, y + 4, "end", label_text))
         if is_number(row.low) and is_number(row.high):
-            parts.append(_line(f"whisker {row.tone}", x(row.low), y, x(row.high), y))
+            parts.append(line(f"whisker {row.tone}", x(row.low), y, x(row.high), y))
         for mark in row.marks:
             if is_number(mark):
-                parts.append(_line(f"mark {row.tone}", x(mark), y - 3.5, x(mark), y + 3.5))
+                parts.append(line(f"mark {row.tone}", x(mark), y - 3.5, x(mark), y + 3.5))
         parts.append(f'<circle class="{row.tone}" cx="{x(row.value):.1f}" cy="{y:.1f}" r="3.6"/>')
-    return _svg(name, title, text, bottom + 36, parts)
+    return drawing(name, title, text, bottom + 36, parts)
 
 
 def points_plot(
@@ -97,15 +94,15 @@ def points_plot(
     if not drawn or x_axis is None or y_axis is None:
         return ""
     marks = ticks(y_axis)
-    left = 30 + _LETTER * max((len(t) for t in tick_texts(marks)), default=1)
+    left = 30 + LETTER * max((len(t) for t in tick_texts(marks)), default=1)
     top, bottom = 8.0, 270.0
-    x, y = scale(x_axis, left, WIDTH - _RIGHT), scale(y_axis, bottom, top)
-    parts = [*_y_axis(y_axis, y, left, top, bottom), *_x_axis(x_axis, x, left, top, bottom)]
+    x, y = scale(x_axis, left, WIDTH - RIGHT), scale(y_axis, bottom, top)
+    parts = [*left_axis(y_axis, y, left, top, bottom), *value_axis(x_axis, x, left, top, bottom)]
     ends = (max(x_axis.low, y_axis.low), min(x_axis.high, y_axis.high))
     if guide == "zero" and _within(0.0, y_axis):
-        parts.append(_line("guide", left, y(0.0), WIDTH - _RIGHT, y(0.0)))
+        parts.append(line("guide", left, y(0.0), WIDTH - RIGHT, y(0.0)))
     elif guide == "diagonal" and ends[0] < ends[1]:
-        parts.append(_line("guide", x(ends[0]), y(ends[0]), x(ends[1]), y(ends[1])))
+        parts.append(line("guide", x(ends[0]), y(ends[0]), x(ends[1]), y(ends[1])))
     if cloud:
         parts.append('<g class="cloud main">')
         for p in drawn:
@@ -115,60 +112,10 @@ def points_plot(
     else:
         for p in drawn:
             if _within(p.low, y_axis) and _within(p.high, y_axis):
-                parts.append(_line("whisker main", x(p.x), y(p.low), x(p.x), y(p.high)))
+                parts.append(line("whisker main", x(p.x), y(p.low), x(p.x), y(p.high)))
             parts.append(f'<circle class="main" cx="{x(p.x):.1f}" cy="{y(p.y):.1f}" r="4"/>')
-    return _svg(name, title, text, bottom + 36, parts)
+    return drawing(name, title, text, bottom + 36, parts)
 
 
 def _within(value: float, axis: Axis | None) -> bool:
     return axis is not None and is_number(value) and axis.low <= value <= axis.high
-
-
-def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _x_axis(axis: Axis, x: Scale, left: float, top: float, bottom: float) -> list[str]:
-    marks = ticks(axis)
-    while len(marks) > 2 and max(map(len, tick_texts(marks))) * _LETTER * len(marks) > (WIDTH - left) * 0.8:
-        marks = marks[::2]
-    parts = [_line("grid", x(m), top, x(m), bottom) for m in marks]
-    parts.append(_line("frame", left, bottom, WIDTH - _RIGHT, bottom))
-    parts += [
-        _text("tick", x(m), bottom + 14, "middle", t) for m, t in zip(marks, tick_texts(marks), strict=True)
-    ]
-    room = int((WIDTH - 8) / _LETTER)
-    label = shortened(axis.label, room)
-    half = len(label) * _LETTER / 2
-    middle = min(max((left + WIDTH - _RIGHT) / 2, half + 2), WIDTH - half - 2)
-    parts.append(_text("axis", middle, bottom + 31, "middle", label))
-    return parts
-
-
-def _y_axis(axis: Axis, y: Scale, left: float, top: float, bottom: float) -> list[str]:
-    marks = ticks(axis)
-    parts = [_line("grid", left, y(m), WIDTH - _RIGHT, y(m)) for m in marks]
-    parts.append(_line("frame", left, top, left, bottom))
-    parts += [
-        _text("tick", left - 6, y(m) + 4, "end", t) for m, t in zip(marks, tick_texts(marks), strict=True)
-    ]
-    middle = (top + bottom) / 2
-    label = shortened(axis.label, int((bottom - top) / _LETTER))
-    parts.append(
-        f'<text class="axis" x="12" y="{middle:.1f}" text-anchor="middle" '
-        f'transform="rotate(-90 12 {middle:.1f})">{escape(label)}</text>'
-    )
-    return parts
-
-
-def _text(css: str, x: float, y: float, anchor: str, text: str) -> str:
-    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _svg(name: str, title: str, text: str, height: float, parts: Sequence[str]) -> str:
-    told, described = f"{escape(name)}-t", f"{escape(name)}-d"
-    return (
-        f'<svg role="img" viewBox="0 0 {WIDTH} {height:.0f}" aria-labelledby="{told} {described}">'
-        f'<title id="{told}">{escape(title)}</title><desc id="{described}">{escape(text)}</desc>'
-        f"{''.join(parts)}</svg>"
-    )

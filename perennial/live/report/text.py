@@ -142,6 +142,26 @@ def percent_text(share: object) -> str:
     return f"{number_text(as_float(share) * 100, 3)} %" if is_number(share) else ABSENT
 
 
+def rough_percent_text(share: float) -> str:
+    """A share as a percentage with one decimal; never "0.0 %" of something that is there.
+
+    >>> rough_percent_text(0.3), rough_percent_text(0.0001), rough_percent_text(0.0)
+    ('30.0 %', 'under 0.1 %', '0.0 %')
+    """
+    return f"{'under 0.1' if 0 < share < 0.0005 else f'{100 * share:.1f}'} %"
+
+
+def share_text(count: int, total: int) -> str:
+    """A count with its share of `total`.
+
+    >>> share_text(0, 10), share_text(3, 10), share_text(1, 100_000)
+    ('none', '3 (30.0 %)', '1 (under 0.1 %)')
+    """
+    if not count or not total:
+        return "none" if not count else f"{count:,}"
+    return f"{count:,} ({rough_percent_text(count / total)})"
+
+
 def count_text(count: int, noun: str) -> str:
     """A count with its noun, in the plural where that is due.
 
