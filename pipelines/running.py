@@ -1,41 +1,24 @@
-"""Knows which pipeline runs are alive, so that runs of killed processes do not stay `running` for ever.
-
-A process holds a file lock for as long as its run lasts. The kernel drops the lock when the process ends in
-any way, SIGKILL included, so a lock that can be taken belongs to a dead run.
-"""
+"""Knows which pipeline runs are alive, so that runs of killed processes do not stay `running` for ever."""
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from perennial.live.marker import left_behind, marked
 
 
 @contextmanager
 def alive(folder: Path, run_name: str) -> Iterator[None]:
     """Marks the run called `run_name` as alive in `folder` for the duration of the block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{run_name}.lock"
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with marked(folder, run_name, {}):
         yield
-        path.unlink(missing_ok=True)
 
 
 def reap(folder: Path) -> list[str]:
     """Marks every unfinished run of a dead process as failed; returns the names of those runs."""
-    dead = []
-    for path in sorted(folder.glob("*.lock")):
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if _mark_failed(path.stem):
-                dead.append(path.stem)
-            path.unlink(missing_ok=True)
-    return dead
+    return [name for name, _ in left_behind(folder) if _mark_failed(name)]
 
 
 def _mark_failed(run_name: str) -> bool:
