@@ -18,13 +18,17 @@ from perennial import __version__  # noqa: E402
 from perennial.errors import PerennialError, suggestion  # noqa: E402
 
 COMMANDS = {
-    "demo": "Run the whole loop of the synthetic system, offline, in under a minute.",
+    "demo": "Run the whole loop of two systems, offline, in under a minute.",
+    "collect": "Collect a system's records into a dataset version.",
+    "data": "List, show, compare and export the versions of a dataset.",
     "train": "Collect, check, train, prove and, if the evidence says so, promote.",
+    "schedule": "Collect and train at their times, or show and pause them.",
     "promote": "Release a bundle by hand, with a reason that goes into the ledger.",
     "rollback": "Go back to an earlier release whose golden rows still match.",
     "serve": "Answer predictions over HTTP with the released model.",
     "predict": "Predict a file of rows with the released model, without a server.",
     "status": "Show what serves, since when and why.",
+    "alerts": "List open and closed incidents, or test the alert addresses.",
     "dashboard": "Open ZenML's dashboard on the runs of this folder.",
     "config": "Show a config with the origin of every value, or the schema.",
     "stack": "List the stacks, or check one before it is needed.",

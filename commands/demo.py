@@ -1,4 +1,4 @@
-"""`run.py demo`: the whole loop of the synthetic system, from its generator to answers over HTTP."""
+"""`run.py demo`: the whole loop, offline: a generated system, and one that is scraped from a local site."""
 
 from __future__ import annotations
 
@@ -8,21 +8,30 @@ import click
 
 from commands.options import read_config, releases_folder, stack_option
 
-CONFIG = "configs/synthetic.yaml"
+GENERATED, SCRAPED = "configs/synthetic.yaml", "configs/demo/used_cars.yaml"
 ROWS = 3
 
 
-@click.command(short_help="Run the whole loop of the synthetic system, offline, in under a minute.")
+@click.command(short_help="Run the whole loop of two systems, offline, in under a minute.")
 @stack_option
 def cli(stack: str) -> None:
-    """Run the whole loop of the synthetic system, offline, in under a minute."""
+    """Run the whole loop of two systems, offline, in under a minute.
+
+    `synthetic` is generated; `used_cars` is scraped from a dealer's site that the demo serves on localhost.
+    Each is trained, proven, promoted, and served for a few predictions.
+    """
+    from commands.collect import collect, show_collection
     from commands.show import show_training
     from commands.train import train
+    from demo.process import running
     from pipelines.source_digest import ROOT
 
-    config = read_config(str(ROOT / CONFIG))
-    trained = train(config, stack)
-    show_training(config, trained, serve_once(stack, config.system))
+    config = read_config(str(ROOT / GENERATED))
+    show_training(config, train(config, stack), GENERATED, serve_once(stack, config.system))
+    with running() as address:
+        config = read_config(str(ROOT / SCRAPED), (f"source.base_url={address}",))
+        show_collection(config, SCRAPED, *collect(config, stack))
+    show_training(config, train(config, stack), SCRAPED, serve_once(stack, config.system))
 
 
 def serve_once(stack: str, system: str) -> tuple[str, ...]:
@@ -51,7 +60,7 @@ def serve_once(stack: str, system: str) -> tuple[str, ...]:
         with urllib.request.urlopen(request, timeout=30) as response:
             answer = json.load(response)
     return tuple(
-        f"POST {url}/predict: {row['prediction']} {_sure(row)} ({system} {answer['version']})"
+        f"POST {url}/predict: {_text(row['prediction'])} {_sure(row)} ({system} {answer['version']})"
         for row in answer["predictions"]
     )
 
@@ -60,4 +69,8 @@ def _sure(row: dict[str, Any]) -> str:
     """How sure an answer is: the probability of its class, or its interval."""
     if "probabilities" in row:
         return f"with probability {row['probabilities'][row['prediction']]:.2f}"
-    return f"between {row['prediction_low']} and {row['prediction_high']}"
+    return f"between {_text(row['prediction_low'])} and {_text(row['prediction_high'])}"
+
+
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:,.5g}"

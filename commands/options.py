@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from perennial.config import Config
+    from perennial.config import Config, Source
     from perennial.config_file import Loaded
+    from perennial.errors import Violation
 
 DEFAULT_STACK = "local"
 
@@ -54,7 +55,7 @@ def read_config(path: str, settings: tuple[str, ...] = ()) -> Config:
 
 
 def load_config(path: str, settings: tuple[str, ...] = ()) -> Loaded[Config]:
-    """The config of a system that exists, whose candidates, parameters and metrics exist too.
+    """The config of a system that exists, whose candidates, parameters, metrics and selectors exist too.
 
     Raises:
         ConfigError: naming line and key of everything that is wrong.
@@ -70,11 +71,34 @@ def load_config(path: str, settings: tuple[str, ...] = ()) -> Loaded[Config]:
     loaded = load(path, Config, settings)
     config = loaded.config
     task = systems.get(config.system).task
-    found = [*check_candidates(config.learn, task), *check_promotion(config.promotion, task)]
+    found = [
+        *check_candidates(config.learn, task),
+        *check_promotion(config.promotion, task),
+        *_check_feeds(config.source),
+    ]
     if found:
         told = [Violation(loaded.place(v.where), f"{v.where}: {v.problem}") for v in found]
         raise ConfigError(path, told)
     return loaded
+
+
+def config_path() -> str:
+    """The path that the running command was given with --config."""
+    return str(click.get_current_context().params["config_path"])
+
+
+def _check_feeds(source: Source) -> list[Violation]:
+    """What is wrong with the selectors of a source that is collected by feeds."""
+    if source.kind != "web":
+        return []
+    from perennial.data.parse import check
+    from perennial.errors import Violation
+
+    return [
+        Violation(f"source.feeds.{name}.{violation.where}", violation.problem)
+        for name, feed in source.feeds.items()
+        for violation in check(feed)
+    ]
 
 
 def releases_folder(stack: str) -> Path:

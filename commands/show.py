@@ -29,67 +29,73 @@ class Trained:
     outcome: Outcome
 
 
-def show_training(config: Config, trained: Trained, served: tuple[str, ...] = ()) -> None:
+def show_training(config: Config, trained: Trained, path: str, served: tuple[str, ...] = ()) -> None:
     """Prints what each step did, how good the model is, what was promoted and why, and what to type next.
 
-    `served` holds a line per answer that was got over HTTP.
+    `path` is the config's, for the commands to type next; `served` holds a line per answer got over HTTP.
     """
-    from rich.console import Console
-
-    terminal = Console()
-    console = terminal if terminal.is_terminal else Console(width=PIPED_WIDTH)
     evaluation, decision, outcome = trained.evaluation, trained.judgement.decision, trained.outcome
     level = f"{evaluation.metrics[0].level:.0%} intervals" if evaluation.metrics else "no metrics"
-    facts = _table(header=False)
+    facts = table(header=False)
     for title, lines in {
         "trained": (f"{config.system}: {evaluation.candidate}; {evaluation.rows:,} hold-out rows, {level}",),
         "outcome": (outcome.sentence,),
         "why": tuple(f"{'passed' if r.passed else 'FAILED'}  {r.sentence}" for r in decision.reasons),
         "served": served,
-        "report": (_shown(home().reports / config.system / f"{outcome.version}.html"),),
+        "report": (shown(home().reports / config.system / f"{outcome.version}.html"),),
         "next": (
-            f"python run.py serve --config configs/{config.system}.yaml",
+            f"python run.py serve --config {path}",
             "python run.py status",
             "python run.py dashboard",
         ),
     }.items():
         for i, line in enumerate(lines):
             facts.add_row("" if i else title, line)
-    for part in (_steps(trained.steps), _metrics(evaluation), facts):
-        console.print("", part, highlight=False)
+    show(_steps(trained.steps), _metrics(evaluation), facts)
 
 
 def _steps(steps: list[StepSummary]) -> Table:
-    table = _table("step", "seconds", "what happened")
+    listed = table("step", "seconds", "what happened")
     for row in steps:
-        table.add_row(row.name, f"{row.seconds:.1f}" if row.seconds else "", row.outcome)
-    return table
+        listed.add_row(row.name, f"{row.seconds:.1f}" if row.seconds else "", row.outcome)
+    return listed
 
 
 def _metrics(evaluation: Evaluation) -> Table:
     """Every metric of the model with its interval, beside the baselines'."""
     from perennial.live.report.text import interval_text, number_text
 
-    table = _table("on the hold-out", evaluation.candidate, *evaluation.baselines)
+    listed = table("on the hold-out", evaluation.candidate, *evaluation.baselines)
     for metric in evaluation.metrics:
         values = [
             next((number_text(m.value, 3) for m in found if m.name == metric.name), "")
             for found in evaluation.baselines.values()
         ]
         unit = "" if metric.unit in ("", "1") else f" ({metric.unit})"
-        shown = interval_text(metric.value, metric.low, metric.high)
-        table.add_row(f"{metric.name}{unit}", shown, *values)
-    return table
+        interval = interval_text(metric.value, metric.low, metric.high)
+        listed.add_row(f"{metric.name}{unit}", interval, *values)
+    return listed
 
 
-def _table(*columns: str, header: bool = True) -> Table:
+def show(*parts: Table) -> None:
+    """Prints tables with blank lines between them; as wide as the terminal, or PIPED_WIDTH where there is none."""
+    from rich.console import Console
+
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=PIPED_WIDTH)
+    for part in parts:
+        console.print("", part, highlight=False)
+
+
+def table(*columns: str, header: bool = True) -> Table:
+    """An empty table in the house's look; without columns it has two, and without a header bold names first."""
     from rich.table import Table
 
-    table = Table(*columns or ("", ""), box=None, pad_edge=False, header_style="bold", show_header=header)
-    table.columns[0].style = "" if header else "bold"
-    return table
+    made = Table(*columns or ("", ""), box=None, pad_edge=False, header_style="bold", show_header=header)
+    made.columns[0].style = "" if header else "bold"
+    return made
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """A path as a reader in this directory would write it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

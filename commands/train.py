@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import logging
-import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import click
 
-from commands.options import config_options, releases_folder
+from commands.options import config_options, config_path, releases_folder
 
 if TYPE_CHECKING:
     from commands.show import Trained
@@ -22,54 +17,50 @@ if TYPE_CHECKING:
 @click.command(short_help="Collect, check, train, prove and, if the evidence says so, promote.")
 @config_options
 @click.option("--no-cache", is_flag=True, help="Run every step, even where nothing has changed.")
-def cli(config: Config, stack: str, no_cache: bool) -> None:
+@click.option(
+    "--dataset-version",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Train on this version, not the newest.",
+)
+def cli(config: Config, stack: str, no_cache: bool, dataset_version: int | None) -> None:
     """Collect, check, train, prove and, if the evidence says so, promote."""
     from commands.show import show_training
 
-    show_training(config, train(config, stack, cache=not no_cache))
+    show_training(config, train(config, stack, not no_cache, dataset_version), config_path())
 
 
-def train(config: Config, stack: str, cache: bool = True) -> Trained:
+def train(config: Config, stack: str, cache: bool = True, dataset_version: int | None = None) -> Trained:
     """Runs the training pipeline on a stack; raises PerennialError where a step does."""
+    # skops looks for the home of every NumPy function in all loaded modules: ten times quicker before ZenML's
+    import skops.io  # noqa: F401
+
+    from commands.runs import attended, open_for_runs, run
     from commands.show import Trained
-    from perennial.home import home
     from perennial.live.release import history
-    from pipelines import running
-    from pipelines.stack import open_stack
 
-    folder, releases = home().engine(stack), releases_folder(stack)
+    releases = releases_folder(stack)
     history(releases, config.system)
-    open_stack(stack, folder)
-    log_to_terminal()
-    for dead in running.reap(folder / "running"):
-        logging.getLogger("perennial").warning("run %s had died with its process; marked as failed", dead)
+    with attended(config, "train"):
+        open_for_runs(stack)
 
-    from pipelines.source_digest import source_digest
-    from pipelines.summary import summarise
-    from pipelines.training import training
+        from pipelines.source_digest import source_digest
+        from pipelines.summary import summarise
+        from pipelines.training import training
 
-    digests = {
-        "config": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
-        "code": source_digest(),
-    }
-    name = f"{config.system}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
-    gc.freeze()  # what was imported stays; from here on there is garbage to collect
-    gc.enable()
-    with running.alive(folder / "running", name):
-        run = training.with_options(run_name=name, enable_cache=None if cache else False)(
-            config, digests, str(releases)
+        digests = {
+            "config": hashlib.sha256(config.model_dump_json().encode()).hexdigest(),
+            "code": source_digest(),
+        }
+        done = run(
+            config.system,
+            stack,
+            training,
+            config,
+            digests,
+            str(releases),
+            dataset_version,
+            cache=None if cache else False,
         )
-    outputs = {step: run.steps[step].output.load() for step in ("evaluate", "judge", "promote")}
-    return Trained(name, summarise(run), outputs["evaluate"], outputs["judge"], outputs["promote"])
-
-
-def log_to_terminal() -> None:
-    """Lets the lines of our steps through, and nobody else's below an error."""
-    for name in ("perennial", "steps"):
-        logger = logging.getLogger(name)
-        if not logger.handlers:
-            handler = logging.StreamHandler(sys.stdout)
-            handler.setFormatter(logging.Formatter("%(message)s"))
-            logger.addHandler(handler)
-            logger.setLevel(logging.INFO)
-            logger.propagate = False
+    outputs = {step: done.steps[step].output.load() for step in ("evaluate", "judge", "promote")}
+    return Trained(done.name, summarise(done), outputs["evaluate"], outputs["judge"], outputs["promote"])

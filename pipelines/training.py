@@ -27,16 +27,19 @@ from steps.tracking import track
     cache_policy=CachePolicy(cache_func=cache_key),
     execution_mode=ExecutionMode.FAIL_FAST,
 )
-def training(config: Config, digests: dict[str, str], releases: str) -> None:
+def training(
+    config: Config, digests: dict[str, str], releases: str, dataset_version: int | None = None
+) -> None:
     """One challenger from collection to verdict. Every step gets its own config section alone.
 
     Args:
         config: the resolved config.
         digests: SHA-256 of the `config` and of the `code`, for the bundle's manifest.
         releases: the folder of bundles and ledgers.
+        dataset_version: which version to train on; None means the newest.
     """
     system, seed = config.system, config.seed
-    dataset = collect(system, config.source, seed)
+    dataset = collect(system, config.source, seed, dataset_version)
     table, checks = check(dataset, system, config.source, config.checks)
     train, holdout = split(table, config.split, seed)
     found = search(train, system, config.split, config.learn, seed)

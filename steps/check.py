@@ -8,7 +8,7 @@ from typing import Annotated
 from zenml import step
 
 from perennial import systems
-from perennial.config import Checks, FileSource, GeneratorSource
+from perennial.config import Checks, FileSource, Source
 from perennial.data import checks, dataset
 from perennial.evidence import CheckReport, DatasetReference
 from perennial.home import home
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 @step
 def check(
-    reference: DatasetReference, system: str, source: FileSource | GeneratorSource, rules: Checks
+    reference: DatasetReference, system: str, source: Source, rules: Checks
 ) -> tuple[Annotated[Table, "table"], Annotated[CheckReport, "check_report"]]:
     """The rows that fit the contract; raises CheckError where the data must not be trained on."""
     plugin = systems.get(system)
-    checked = checks.check(plugin.prepare(dataset.read(reference)), plugin.contract(source), rules)
+    checked = checks.check(plugin.prepare(dataset.read(reference), source), plugin.contract(source), rules)
     path = home().quarantine / system / f"{reference.fingerprint[:12]}.parquet"
     report = checks.quarantine(checked, path)
     for finding in report.findings:

@@ -626,7 +626,7 @@ def test_a_hostile_source_gets_one_sentence_that_names_the_file(case: str, tmp_p
 
     def train_until_the_split() -> int:
         reference = dataset.commit(plugin.collect(config.source, 7), tmp_path / "dataset")
-        records = plugin.prepare(dataset.read(reference))
+        records = plugin.prepare(dataset.read(reference), config.source)
         checked = checks.check(records, plugin.contract(config.source), config.checks)
         checks.require(checks.quarantine(checked, tmp_path / "rejected.parquet"), str(path))
         return len(checked.table)

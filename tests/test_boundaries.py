@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAVES = {"opaque", "config", "config_file", "config_stack", "table", "errors", "evidence", "home"}
+LEAVES = {
+    *("opaque", "table", "errors", "evidence", "home", "cron"),
+    *("config", "config_section", "config_web", "config_file", "config_stack"),
+}
 ROOMS = ("systems", "data", "learn", "live")
-TOP = ("perennial", "steps", "pipelines", "materializers", "bento", "dashboard", "commands")
+TOP = ("perennial", "steps", "pipelines", "materializers", "bento", "dashboard", "demo", "commands")
 MAY_IMPORT = {
     "perennial": {"perennial"},
     "materializers": {"perennial", "materializers"},
     "steps": {"perennial", "steps"},
     "pipelines": {"perennial", "steps", "materializers", "pipelines"},
     "bento": {"perennial", "bento"},
-    "commands": {"perennial", "pipelines", "bento", "commands"},
+    "demo": {"perennial", "bento", "demo"},
+    "commands": {"perennial", "pipelines", "bento", "demo", "commands"},
 }
 FOREIGN = {"zenml", "mlflow", "bentoml", "streamlit"}
 SERVING = (

@@ -19,11 +19,17 @@ from tests.project import ROOT, SMALL, Project
 
 CONFIG = "configs/synthetic.yaml"
 COMMANDS = (
-    *("demo", "train", "promote", "rollback", "serve", "predict", "status"),
-    *("dashboard", "config", "stack", "doctor"),
+    *("demo", "collect", "data", "train", "schedule", "promote", "rollback", "serve", "predict"),
+    *("status", "alerts", "dashboard", "config", "stack", "doctor"),
 )
-TAKE_A_CONFIG = ("train", "promote", "rollback", "serve", "predict", "config show")
-ALL = ("", *COMMANDS, "config show", "config schema", "stack list", "stack check")
+TAKE_A_CONFIG = (
+    *("collect", "data log", "data show", "data diff", "data export", "train", "schedule"),
+    *("promote", "rollback", "serve", "predict", "config show"),
+)
+ALL = (
+    *("", *COMMANDS, "config show", "config schema", "stack list", "stack check"),
+    *("data log", "data show", "data diff", "data export"),
+)
 HEAVY = {
     "zenml",
     "mlflow",
@@ -100,8 +106,9 @@ def test_whatever_takes_a_config_takes_settings_and_a_stack(name: str) -> None:
 
 
 def test_nothing_else_takes_a_config() -> None:
-    groups = {"config", "stack"}
-    assert {n for n in ALL[1:] if n not in groups and "--config" in options(n)} == set(TAKE_A_CONFIG)
+    groups = {"config", "stack", "data"}
+    found = {n for n in ALL[1:] if n not in groups and "--config" in options(n)}
+    assert found == {*TAKE_A_CONFIG, "alerts"}  # incidents are the same on every stack
 
 
 def test_status_and_config_show_stay_light(project: Project) -> None:

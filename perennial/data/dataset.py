@@ -1,17 +1,20 @@
 """Datasets: all records of a system in a Delta table, every version readable for ever.
 
-Delta's log makes a commit all or nothing: a process killed in the middle leaves the version before it.
+Delta's log makes a commit all or nothing: a process killed in the middle leaves the version before it. Rows that
+come whole (a file, a generator) are committed whole; collected records are appended to those before them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from perennial.data.content import canonical, fingerprint, frame, is_collected, ordered, together
+from perennial.data.revisions import rebase
 from perennial.errors import DatasetError
 from perennial.evidence import DatasetReference
 
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-FINGERPRINT_KEY = "perennial.fingerprint"
-ROWS_KEY = "perennial.rows"
+PREFIX = "perennial."
+TRIES = 20
 KEEP_FOR_EVER = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
@@ -29,16 +32,17 @@ KEEP_FOR_EVER = {
 ONE_FILE = 1 << 40
 
 
-def commit(records: pd.DataFrame, folder: str | Path) -> DatasetReference:
+def commit(
+    records: pd.DataFrame, folder: str | Path, facts: Mapping[str, str] | None = None
+) -> DatasetReference:
     """The dataset version that holds `records`: the latest one if its content is the same, else a new one.
 
     Row order is kept, the index is not. Integers and floats become 64 bits wide, times microseconds in UTC,
-    and a column of mixed types becomes text.
+    and a column of mixed types becomes text. `facts` are kept with the version, for its history.
 
     Raises:
         DatasetError: where a time has no zone, or another process committed different records meanwhile.
     """
-    from deltalake import CommitProperties, WriterProperties, write_deltalake
     from deltalake.exceptions import CommitFailedError
 
     table = canonical(records)
@@ -46,40 +50,76 @@ def commit(records: pd.DataFrame, folder: str | Path) -> DatasetReference:
     before = latest(folder)
     if before is not None and before.fingerprint == digest:
         return before
-    facts = {FINGERPRINT_KEY: digest, ROWS_KEY: str(table.num_rows)}
+    told = {**(facts or {}), "fingerprint": digest, "rows": str(table.num_rows)}
     try:
-        write_deltalake(
-            str(folder),
-            table,
-            mode="overwrite",
-            schema_mode="overwrite",
-            configuration=KEEP_FOR_EVER if before is None else None,
-            target_file_size=ONE_FILE,
-            writer_properties=WriterProperties(compression="ZSTD"),
-            commit_properties=CommitProperties(custom_metadata=facts, max_commit_retries=0),
-        )
+        _write(str(folder), table, "overwrite", told, before is None)
     except CommitFailedError as error:
         return _committed(folder, digest, before, error)
     return _committed(folder, digest, before)
 
 
+def append(added: pd.DataFrame, folder: str | Path, facts: Mapping[str, str]) -> DatasetReference | None:
+    """The dataset version with the `added` records of a collection; the latest one where all of them are known.
+
+    Every row is held against the latest version once more (see `revisions.rebase`), so that a collection that is
+    appended twice, or by two processes at once, is in the dataset once. The first collection after a source
+    that came whole takes its place. `facts` are kept with the version, beside the counts `added` and `revised`.
+
+    Returns:
+        The reference; None where there are no records at all yet.
+
+    Raises:
+        DatasetError: where the rows were not collected, a column has another type than before, the latest
+            version is damaged, or other processes came first too often.
+    """
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    if not is_collected(added.columns) or added["key"].isna().any():
+        raise DatasetError(
+            folder, "expected collected records, each with a key, found others", "merge them first"
+        )
+    for _ in range(TRIES):
+        before = latest(folder)
+        known = _verified(before) if before is not None else None
+        known = known if known is not None and is_collected(known.column_names) else None
+        merged = rebase(None if known is None else frame(known), added)
+        if merged.added.empty:
+            return before
+        rows = canonical(merged.added)
+        content = ordered(rows if known is None else together([known, rows]))
+        told = {
+            **facts,
+            "added": str(merged.new),
+            "revised": str(merged.revised),
+            "fingerprint": (digest := fingerprint(content)),
+            "rows": str(content.num_rows),
+        }
+        try:
+            if before is None:
+                _write(str(folder), rows, "error", told, True)
+            else:
+                seen = _open(before.uri, before.version)
+                _write(seen, rows, "overwrite" if known is None else "append", told, False)
+        except CommitFailedError:
+            continue
+        except DeltaError:
+            if before is None and latest(folder) is not None:
+                continue
+            raise
+        version = 0 if before is None else before.version + 1
+        return DatasetReference(uri=str(folder), version=version, rows=content.num_rows, fingerprint=digest)
+    raise DatasetError(
+        folder, f"expected to append, found that other processes came first {TRIES} times", "collect again"
+    )
+
+
 def read(reference: DatasetReference) -> pd.DataFrame:
-    """The records of a dataset version, in the order in which they were committed.
+    """The records of a dataset version: collected ones in canonical order, others as they were committed.
 
     Raises:
         DatasetError: where the version is missing, or its content is not what the reference's digest says.
     """
-    table = _content(_open(reference.uri, reference.version))
-    found = fingerprint(table)
-    if found != reference.fingerprint:
-        raise DatasetError(
-            reference.uri,
-            f"expected version {reference.version} with the digest {reference.fingerprint[:12]}, "
-            f"found {found[:12]}",
-            "its files were changed: restore them from a backup, or collect again",
-        )
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    return frame(_verified(reference))
 
 
 def latest(folder: str | Path) -> DatasetReference | None:
@@ -91,45 +131,75 @@ def latest(folder: str | Path) -> DatasetReference | None:
     return _reference(str(folder))
 
 
-def canonical(records: pd.DataFrame) -> pa.Table:
-    """The records as an Arrow table of int64, double, bool, string and timestamp[us, UTC] columns."""
-    import pyarrow as pa
+def resolve(folder: str | Path, version: int | None) -> DatasetReference:
+    """The version of that number, or the newest one.
 
-    return pa.table({str(name): _canonical_column(str(name), records[name]) for name in records.columns})
-
-
-def fingerprint(table: pa.Table) -> str:
-    """SHA-256, in hex, of a canonical table: its column names, types and values in their order."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    digest = hashlib.sha256()
-    for field, chunked in zip(table.schema, table.columns, strict=True):
-        column = pa.concat_arrays(chunked.chunks) if chunked.num_chunks else pa.array([], type=field.type)
-        digest.update(f"{field.name}\0{field.type}\0{len(column)}\0".encode())
-        digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
-        if pa.types.is_string(field.type):
-            texts = column.fill_null("").cast(pa.large_string())
-            digest.update(pc.binary_length(texts).to_numpy().tobytes())
-            digest.update(_text_bytes(texts))
-        else:
-            numbers = column.cast(pa.int64()) if pa.types.is_timestamp(field.type) else column
-            zero = False if pa.types.is_boolean(field.type) else 0
-            digest.update(numbers.fill_null(zero).to_numpy(zero_copy_only=False).tobytes())
-    return digest.hexdigest()
+    Raises:
+        DatasetError: where there is no dataset, or no such version; names those that there are.
+    """
+    newest = latest(folder)
+    if newest is None:
+        raise DatasetError(folder, "expected a dataset, found none", "collect first")
+    if version is None or version == newest.version:
+        return newest
+    if not 0 <= version < newest.version:
+        known = f"a version from 0 to {newest.version}" if newest.version else "version 0, the only one"
+        raise DatasetError(folder, f"expected {known}, found {version}", "see `python run.py data log`")
+    return _reference(str(folder), version)
 
 
-def _text_bytes(texts: pa.LargeStringArray) -> bytes:
-    """All texts of an Arrow array without nulls, one after the other, in UTF-8."""
-    import numpy as np
+def log_entry(uri: str, version: int) -> dict[str, Any]:
+    """What Delta's log says of the commit of a version; empty where it says nothing.
 
-    _, offsets, data = texts.buffers()
-    if data is None or not len(texts):
-        return b""
-    bounds = np.frombuffer(offsets, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    content: bytes = data.slice(int(bounds[0]), int(bounds[-1] - bounds[0])).to_pybytes()
-    return content
+    `DeltaTable.history` would not do: beside another writer it lists commits that are newer than the opened
+    version, under wrong version numbers (deltalake 1.6).
+    """
+    import pyarrow.fs
+    from deltalake.fs import DeltaStorageHandler
+
+    store = pyarrow.fs.PyFileSystem(DeltaStorageHandler(uri))
+    entry = f"_delta_log/{version:020d}.json"
+    if store.get_file_info(entry).type != pyarrow.fs.FileType.File:
+        return {}
+    with store.open_input_file(entry) as file:
+        actions = [json.loads(line) for line in file.read().splitlines() if line.strip()]
+    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+
+
+def _write(
+    table: str | DeltaTable,
+    rows: pa.Table,
+    mode: Literal["error", "append", "overwrite"],
+    facts: Mapping[str, str],
+    is_first: bool,
+) -> None:
+    """One commit. On an opened table it becomes the version after the opened one, or CommitFailedError is raised."""
+    from deltalake import CommitProperties, WriterProperties, write_deltalake
+
+    metadata = {f"{PREFIX}{name}": value for name, value in facts.items()}
+    write_deltalake(
+        table,
+        rows,
+        mode=mode,
+        schema_mode=None if mode == "error" else "merge" if mode == "append" else "overwrite",
+        configuration=KEEP_FOR_EVER if is_first else None,
+        target_file_size=ONE_FILE,
+        writer_properties=WriterProperties(compression="ZSTD"),
+        commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0),
+    )
+
+
+def _verified(reference: DatasetReference) -> pa.Table:
+    table = _content(_open(reference.uri, reference.version))
+    found = fingerprint(table)
+    if found != reference.fingerprint:
+        raise DatasetError(
+            reference.uri,
+            f"expected version {reference.version} with the digest {reference.fingerprint[:12]}, "
+            f"found {found[:12]}",
+            "its files were changed: restore them from a backup, or collect again",
+        )
+    return table
 
 
 def _committed(
@@ -154,61 +224,15 @@ def _committed(
 def _reference(uri: str, version: int | None = None) -> DatasetReference:
     """The reference to a version (the newest one without `version`), from its own entry in the log.
 
-    `DeltaTable.history` would not do: beside another writer it lists commits that are newer than the opened
-    version, under wrong version numbers (deltalake 1.6). An entry that this project did not write holds no
-    digest; then the content is read.
+    An entry that this project did not write holds no digest; then the content is read.
     """
-    import pyarrow.fs
-    from deltalake.fs import DeltaStorageHandler
-
     delta = _open(uri, version)
-    facts: dict[str, Any] = {}
-    store = pyarrow.fs.PyFileSystem(DeltaStorageHandler(uri))
-    entry = f"_delta_log/{delta.version():020d}.json"
-    if store.get_file_info(entry).type == pyarrow.fs.FileType.File:
-        with store.open_input_file(entry) as file:
-            actions = [json.loads(line) for line in file.read().splitlines() if line.strip()]
-        facts = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-    digest, rows = facts.get(FINGERPRINT_KEY), facts.get(ROWS_KEY)
+    entry = log_entry(uri, delta.version())
+    digest, rows = (entry.get(f"{PREFIX}{name}") for name in ("fingerprint", "rows"))
     if digest is None or rows is None:
         table = _content(delta)
         digest, rows = fingerprint(table), table.num_rows
     return DatasetReference(uri=uri, version=delta.version(), rows=int(rows), fingerprint=digest)
-
-
-def _canonical_column(name: str, values: pd.Series[Any]) -> pa.Array:
-    """One column in the widest type of its family; a mixture of types, or anything nested, as text."""
-    import pyarrow as pa
-
-    try:
-        column = pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        column = pa.array([None if _is_missing(v) else str(v) for v in values], type=pa.string())
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        column = column.dictionary_decode()
-        kind = column.type
-    if pa.types.is_boolean(kind):
-        return column
-    if pa.types.is_integer(kind):
-        return column.cast(pa.float64() if column.null_count else pa.int64())
-    if pa.types.is_floating(kind):
-        return column.cast(pa.float64())
-    if pa.types.is_timestamp(kind):
-        if kind.tz is None:
-            raise DatasetError(
-                name, "expected times with a zone, found times without one", "give them in UTC (tz='UTC')"
-            )
-        return column.cast(pa.timestamp("us", tz="UTC"), safe=False)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
-        return column.cast(pa.string())
-    return pa.array([None if _is_missing(v) else str(v) for v in values], type=pa.string())
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
 
 
 def _open(uri: str, version: int | None = None) -> DeltaTable:
@@ -223,7 +247,7 @@ def _open(uri: str, version: int | None = None) -> DeltaTable:
 
 
 def _content(delta: DeltaTable) -> pa.Table:
-    """All rows of an opened version, in canonical types."""
+    """All rows of an opened version in canonical types, collected ones in canonical order."""
     import pyarrow as pa
 
     try:
@@ -234,6 +258,6 @@ def _content(delta: DeltaTable) -> pa.Table:
             f"expected version {delta.version()} to be readable, found: {error}",
             "restore its files from a backup, or collect again",
         ) from error
-    return table.cast(
-        pa.schema([(f.name, f.type if pa.types.is_primitive(f.type) else pa.string()) for f in table.schema])
-    )
+    types = [(f.name, f.type if pa.types.is_primitive(f.type) else pa.string()) for f in table.schema]
+    plain = table.cast(pa.schema(types))
+    return ordered(plain) if is_collected(plain.column_names) else plain

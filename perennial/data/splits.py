@@ -201,7 +201,7 @@ def _before(
 ) -> Positions:
     """The rows before `start` less the gap, without twins of the `later` rows."""
     is_early = (hours < start) & (hours <= start - gap_hours)
-    train = np.flatnonzero(is_early & ~np.isin(table.ids, table.ids[later]))
+    train = np.flatnonzero(is_early & ~pd.Index(table.ids).isin(table.ids[later]))
     if not len(train):
         raise NotEnoughDataError(
             f"training rows more than {gap_hours:g} h before the hold-out", 0, 1, "shorten split.gap_hours"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perennial.errors import UnknownNameError
+from perennial.config_web import WebSource
+from perennial.errors import InputError, UnknownNameError
 from perennial.live.answer import Task
 from perennial.table import Contract
 
@@ -27,18 +28,37 @@ class System:
         title: what is predicted, in a few words.
         task: classification or regression.
         contract: the declared contract for a source; categories left empty are learned from training rows.
-        collect: the raw records of a source, one row each, under the contract's names; `seed` drives generators.
-        prepare: model-ready rows from records: features and target; a pure function. The checks add the `id`.
+        prepare: model-ready rows from a dataset's records and their source: features and target; a pure
+            function. The checks add the `id`.
         segments: feature columns by which errors are broken down in reports.
+        collect: the records of a source that is read whole (a file, a generator), one row each, under the
+            contract's names; `seed` drives generators. None where there are feeds alone, which
+            `perennial.data.crawl` collects.
     """
 
     name: str
     title: str
     task: Task
     contract: Callable[[Source], Contract]
-    collect: Callable[[Source, int], pd.DataFrame]
-    prepare: Callable[[pd.DataFrame], pd.DataFrame]
+    prepare: Callable[[pd.DataFrame, Source], pd.DataFrame]
     segments: tuple[str, ...] = ()
+    collect: Callable[[Source, int], pd.DataFrame] | None = None
+
+    def read(self, source: Source, seed: int) -> pd.DataFrame:
+        """The records of a source that is read whole; raises InputError where there are feeds alone."""
+        if self.collect is None or isinstance(source, WebSource):
+            raise InputError(f"system {self.name}: expected source.kind to be web, found {source.kind}")
+        return self.collect(source, seed)
+
+
+def feeds_of(system: str, source: Source, feeds: Collection[str]) -> WebSource:
+    """`source`, if it has these feeds; raises InputError otherwise."""
+    if isinstance(source, WebSource) and set(feeds) <= set(source.feeds):
+        return source
+    found = ", ".join(source.feeds) if isinstance(source, WebSource) else f"source.kind {source.kind}"
+    raise InputError(
+        f"system {system}: expected source.kind web with the feeds {', '.join(feeds)}, found {found}"
+    )
 
 
 def names() -> list[str]:

@@ -44,7 +44,7 @@ def collect(source: Source, seed: int) -> pd.DataFrame:
     return generate(_generator(source), seed)
 
 
-def prepare(records: pd.DataFrame) -> pd.DataFrame:
+def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
     """The samples as they are: what is generated needs no features made from it."""
     return records.copy()
 

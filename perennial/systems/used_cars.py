@@ -1,4 +1,4 @@
-"""Prices of used cars, from listings."""
+"""Prices of used cars, from listings in a file or on scraped result pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perennial.config import FileSource, Source
+from perennial.config_web import WebSource
 from perennial.errors import InputError, UnknownNameError
 from perennial.systems import System
 from perennial.table import Column, Contract
@@ -48,27 +49,25 @@ COLUMNS = (
 )
 
 
+SCRAPED_ONLY = (
+    Column("power", "number", "engine power", minimum=1, maximum=2_000, nullable=True),
+    Column("dealer", "category", "who offers the car", nullable=True),
+    Column("body", "category", "kind of body", nullable=True),
+    Column("doors", "integer", "doors", unit="1", minimum=1, maximum=9, nullable=True),
+)
+LAST_YEAR = 2100
+
+
 def contract(source: Source) -> Contract:
-    """The listing's columns; the source's own column names become aliases.
+    """The listing's columns: for a file the source's names become aliases, for pages the feed's fields decide.
 
     Raises:
         UnknownNameError: where `source.columns` maps to a column that there is not.
+        InputError: where the pages' feed has no price, or the source is of a kind that holds no listings.
     """
-    from perennial.data.source import collected_on
-
-    file = _file(source)
-    known = [c.name for c in COLUMNS]
-    for target in file.columns.values():
-        if target not in known:
-            raise UnknownNameError("column in source.columns", target, known)
-    newest = collected_on(file).year + 1
-
-    def from_source(column: Column) -> Column:
-        aliases = tuple(old for old, new in file.columns.items() if new == column.name and old != new)
-        maximum = newest if column.name == "year" else column.maximum
-        return replace(column, aliases=aliases, maximum=maximum)
-
-    return Contract(system="used_cars", columns=COLUMNS).updated(from_source)
+    if isinstance(source, WebSource):
+        return _of_pages(source)
+    return _of_file(_file(source))
 
 
 def collect(source: Source, seed: int) -> pd.DataFrame:
@@ -83,14 +82,68 @@ def collect(source: Source, seed: int) -> pd.DataFrame:
     return listings.assign(time=day, known_at=day)
 
 
-def prepare(records: pd.DataFrame) -> pd.DataFrame:
-    """The listings as they are: every feature is a column of the source."""
-    return records.copy()
+def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
+    """The listings as they are: every feature is a column of the source, of a scraped one the latest state."""
+    from perennial.data.records import current
+
+    if not isinstance(source, WebSource):
+        return records.copy()
+    names = [c.name for c in contract(source).columns]
+    listings = current(records, next(iter(source.feeds)))
+    listings = listings.assign(time=listings["event_time"], known_at=listings["available_at"])
+    return listings[[name for name in names if name in listings]]
+
+
+def _of_file(file: FileSource) -> Contract:
+    from perennial.data.source import collected_on
+
+    known = [c.name for c in COLUMNS]
+    for target in file.columns.values():
+        if target not in known:
+            raise UnknownNameError("column in source.columns", target, known)
+    newest = collected_on(file).year + 1
+
+    def from_source(column: Column) -> Column:
+        aliases = tuple(old for old, new in file.columns.items() if new == column.name and old != new)
+        maximum = newest if column.name == "year" else column.maximum
+        return replace(column, aliases=aliases, maximum=maximum)
+
+    return Contract(system="used_cars", columns=COLUMNS).updated(from_source)
+
+
+def _of_pages(source: WebSource) -> Contract:
+    """Roles as ever; a field is a column where we know what it is, such as mileage_km or price_eur.
+
+    What a page leaves out is missing, so that only the price must be there.
+    """
+    feed = next(iter(source.feeds.values()))
+    known = {_stem(c): c for c in (*COLUMNS, *SCRAPED_ONLY) if c.role in ("feature", "target")}
+    columns = [c for c in COLUMNS if c.role in ("id", "time", "known_at")]
+    for name, rule in feed.fields.items():
+        stem = next((s for s in sorted(known, key=len, reverse=True) if f"{name}_".startswith(f"{s}_")), None)
+        if stem is None:
+            continue
+        column = known[stem]
+        unit = rule.unit or name.removeprefix(stem).removeprefix("_").upper() or column.unit
+        maximum = LAST_YEAR if stem == "year" else column.maximum
+        optional = column.role == "feature"
+        columns.append(replace(column, name=name, unit=unit, maximum=maximum, nullable=optional))
+    if not any(c.role == "target" for c in columns):
+        raise InputError(
+            "system used_cars: expected a field such as price_eur in the first feed, found "
+            f"{', '.join(feed.fields)}; add it"
+        )
+    return Contract(system="used_cars", columns=tuple(columns))
+
+
+def _stem(column: Column) -> str:
+    """A column's name without its unit."""
+    return column.name.removesuffix("_miles").removesuffix("_gbp").removesuffix("_l")
 
 
 def _file(source: Source) -> FileSource:
     if not isinstance(source, FileSource):
-        raise InputError(f"system used_cars: expected source.kind to be file, found {source.kind}")
+        raise InputError(f"system used_cars: expected source.kind to be file or web, found {source.kind}")
     return source
 
 

@@ -1,0 +1,117 @@
+"""One suite over every plugin whose records are collected by feeds, on records from the demo server."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from collected import SHORTER, collected, config, world
+
+from perennial import systems
+from perennial.data.checks import check, require
+from perennial.errors import InputError
+
+KEYS = {
+    "fear_greed": ["time"],
+    "earthquakes": ["time", "latitude_deg", "longitude_deg"],
+    "load": ["time", "known_at"],
+}
+
+
+@pytest.fixture(scope="module")
+def address():
+    with world() as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=sorted(SHORTER))
+def case(request, address, tmp_path_factory):
+    """A plugin, its config and its records."""
+    of = config(request.param, address)
+    return systems.get(request.param), of, collected(of, tmp_path_factory.mktemp(request.param))
+
+
+def features(system, of):
+    return [c.name for c in system.contract(of.source).features]
+
+
+def test_the_plugin_says_what_it_is(case):
+    system, of, _ = case
+    contract = system.contract(of.source)
+    assert system.name == contract.system == of.system
+    assert system.task == ("regression" if contract.target.is_numeric else "classification")
+    assert set(system.segments) <= {c.name for c in contract.columns}
+    for column in contract.columns:
+        assert column.description
+        assert not column.is_numeric or column.unit, column.name
+
+
+def test_the_records_make_a_table_that_may_be_trained_on(case):
+    system, of, records = case
+    contract = system.contract(of.source)
+    before = records.copy(deep=True)
+    checked = check(system.prepare(records, of.source), contract, of.checks)
+    pd.testing.assert_frame_equal(records, before)
+    require(checked.report)
+    frame = checked.table.frame
+    assert len(frame) > 200
+    assert frame[contract.target.name].nunique() > 1
+    assert (frame["known_at"] <= frame["time"]).all() or system.name == "used_cars"
+
+
+def test_a_row_uses_nothing_that_was_not_known(case):
+    """Features from a prefix of the records equal the prefix of the features."""
+    system, of, records = case
+    if system.name not in KEYS:
+        pytest.skip("a listing is a row of its own")
+    key = KEYS[system.name]
+    whole = system.prepare(records, of.source)
+    moment = whole["known_at"].quantile(0.7)
+    part = system.prepare(records[records["available_at"] <= moment], of.source)
+    shared = part[part["known_at"] <= moment]
+    both = shared.merge(whole, on=key, suffixes=("", "_whole"), how="left", validate="one_to_one")
+    assert len(both) > 50
+    for name in set(features(system, of)) - set(key):
+        np.testing.assert_array_equal(both[name].to_numpy(), both[f"{name}_whole"].to_numpy(), err_msg=name)
+
+
+def test_a_changed_future_changes_nothing(case):
+    system, of, records = case
+    if system.name not in KEYS:
+        pytest.skip("a listing is a row of its own")
+    moment = records["available_at"].quantile(0.8)
+    late = records["available_at"] > moment
+    numbers = [c for c in records if pd.api.types.is_float_dtype(records[c]) and not c.endswith("_deg")]
+    changed = records.assign(**{c: records[c].where(~late, records[c] * 1.5 + 1) for c in numbers})
+    first, second = (system.prepare(r, of.source) for r in (records, changed))
+    seen = first["known_at"] <= moment
+    assert seen.any()
+    assert not first["known_at"].le(moment).all()
+    names = features(system, of)
+    pd.testing.assert_frame_equal(first.loc[seen, names], second.loc[second["known_at"] <= moment, names])
+
+
+def test_an_outside_series_joins_by_config_alone(address, tmp_path):
+    series = (
+        "{base_url: '', walk: {kind: once, urls: ['/graph/fredgraph.csv?id=DGS10']}, read: {kind: csv}, "
+        "key: [rate_day], event_time: rate_day, available_after_s: 86400, fields: {rate_day: "
+        "{column: observation_date, parse: time}, ten_years: {column: DGS10, parse: number, unit: '%'}}}"
+    )
+    of = config("fear_greed", address, f"source.feeds.rates={series}")
+    system = systems.get("fear_greed")
+    assert features(system, of)[-1] == "rates_ten_years"
+    records = collected(of, tmp_path)
+    rows = system.prepare(records, of.source)
+    known = records[records["feed"] == "rates"].sort_values("event_time").dropna(subset=["ten_years"])
+    for row in rows.sample(20, random_state=1).itertuples():
+        told = records[(records["feed"] == "rates") & (records["available_at"] <= row.known_at)]
+        newest = told.sort_values("event_time")["ten_years"].iloc[-1]
+        assert newest == row.rates_ten_years or (np.isnan(newest) and np.isnan(row.rates_ten_years))
+    assert len(known) > 100
+
+
+@pytest.mark.parametrize("name", sorted(KEYS))
+def test_a_source_that_is_read_whole_is_refused(name, address):
+    system, synthetic = systems.get(name), config("used_cars", address).source
+    with pytest.raises(InputError, match="expected source.kind web with the feed"):
+        system.contract(synthetic)
