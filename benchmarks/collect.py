@@ -163,9 +163,9 @@ def _page(number: int, pages: int, rng: random.Random, words: Sequence[str]) -> 
     items = []
     for item in range(ITEMS):
         title = " ".join(rng.choices(words, k=6))
-        text = " ".join(rng.choices(words, k=40))
+        text = " ".join(rng.choices(words, k=208))
         badges = "".join(
-            f'<span class="badge"><i class="icon"></i>{w}</span>' for w in rng.choices(words, k=31)
+            f'<span class="badge"><i class="icon"></i>{w}</span>' for w in rng.choices(words, k=9)
         )
         items.append(
             f'<li class="listing" data-id="{number}-{item}"><div class="card"><div class="photo">'

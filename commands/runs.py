@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -35,7 +35,7 @@ def open_for_runs(stack: str) -> None:
 def attended(config: Config, job: Literal["collect", "train"]) -> Iterator[None]:
     """Runs a block whose failure is told as an incident of the system, and whose success ends it.
 
-    Raises BusyError where another process does the same job of the same system.
+    Two trainings may race, the ledger decides; of two collections the second raises BusyError.
     """
     from perennial.home import home
     from perennial.live import alert
@@ -45,7 +45,8 @@ def attended(config: Config, job: Literal["collect", "train"]) -> Iterator[None]
         return datetime.now(UTC)
 
     what: Kind = "collection" if job == "collect" else "training"
-    with holding(home().schedules, config.system, job, now()):  # noqa: SIM117  (being second is no incident)
+    alone = holding(home().schedules, config.system, job, now()) if job == "collect" else nullcontext()
+    with alone:  # noqa: SIM117  (being second is no incident)
         with alert.attended(config.alerts, home().incidents, config.system, what, now):
             yield
 

@@ -59,6 +59,12 @@ class Checks(Section):
     )
 
 
+class Profile(Section):
+    """The exploratory report on every dataset version."""
+
+    evidently: bool = option(True, about="whether Evidently's summary is part of it; it takes some seconds")
+
+
 class StratifiedSplit(Section):
     """Hold-out with the same mix of classes as the training rows."""
 
@@ -215,6 +221,7 @@ class Config(Section):
     system: str = option(about="which system: the name of its plugin in perennial/systems")
     seed: int = option(7, about="seed of everything that is drawn at random", unit="1", ge=0, le=2**32 - 1)
     source: Source = option(about="where records come from")
+    profile: Profile = option(Profile, about="what the report on a dataset version holds")
     checks: Checks = option(Checks, about="when data is loud, and when it blocks training")
     split: Split = option(about="which rows nothing is fitted or tuned on")
     learn: Learn = option(about="which models are tried")

@@ -8,6 +8,7 @@ from typing import Annotated
 from zenml import step
 from zenml.types import HTMLString
 
+from perennial.config import Profile
 from perennial.data import dataset
 from perennial.data.exploration import explore as explored
 from perennial.evidence import DatasetReference
@@ -21,14 +22,18 @@ LOUD = ("failed", "mixed types", "all missing")
 
 
 @step
-def explore(reference: DatasetReference, system: str, seed: int) -> Annotated[HTMLString, "profile"]:
+def explore(
+    reference: DatasetReference, system: str, options: Profile, seed: int
+) -> Annotated[HTMLString, "profile"]:
     """The exploratory report as one page; what it found goes to the log, columns that broke it as warnings."""
     folder, beside = home().profiles / system, f"{reference.version}.evidently.html"
+    summary = {"beside": beside if options.evidently else "", "evidently": options.evidently}
     facts = {"dataset version": str(reference.version), "digest": reference.fingerprint[:12]}
-    found = explored(dataset.read(reference), f"Dataset of {system}", facts, seed, beside=beside)
+    found = explored(dataset.read(reference), f"Dataset of {system}", facts, seed, **summary)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{reference.version}.html", found.html.encode())
-    write_atomic(folder / beside, found.evidently_html.encode())
+    if options.evidently:
+        write_atomic(folder / beside, found.evidently_html.encode())
     for column in found.columns:
         if column.status in LOUD:
             logger.warning("column %s: %s", column.name, column.sentence)

@@ -113,5 +113,5 @@ def test_an_outside_series_joins_by_config_alone(address, tmp_path):
 @pytest.mark.parametrize("name", sorted(KEYS))
 def test_a_source_that_is_read_whole_is_refused(name, address):
     system, synthetic = systems.get(name), config("used_cars", address).source
-    with pytest.raises(InputError, match="expected source.kind web with the feed"):
+    with pytest.raises(InputError, match=r"expected source.kind web with the feed"):
         system.contract(synthetic)

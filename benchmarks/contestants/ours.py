@@ -1,9 +1,8 @@
-"""Perennial: `ours.py BASE_URL` crawls into a new folder, answers and frontier stored; prints counts as JSON."""
+"""Perennial: `ours.py BASE_URL` crawls into ./state, answers and frontier stored; prints counts as JSON."""
 
 import asyncio
 import json
 import sys
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,9 +28,8 @@ def source(base: str) -> WebSource:
 
 
 def main(base: str) -> None:
-    """Crawls once and throws the folder away."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = asyncio.run(crawl(source(base), Path(folder), lambda: datetime.now(UTC)))
+    """Crawls once into the working directory."""
+    done = asyncio.run(crawl(source(base), Path("state"), lambda: datetime.now(UTC)))
     (facts,) = done.facts
     assert not facts.failed, facts.failed
     print(json.dumps({"pages": facts.requests, "items": facts.rows}))

@@ -63,6 +63,7 @@ def explore(
     contract: Contract | None = None,
     *,
     beside: str = "",
+    evidently: bool = True,
 ) -> Exploration:
     """The exploration of a table of any content; equal arguments give equal bytes.
 
@@ -77,6 +78,7 @@ def explore(
         seed: of the samples.
         contract: kinds, units and meanings of the columns that it knows; others are guessed.
         beside: where `evidently_html` will be found, relative to the page; "" leaves the link out.
+        evidently: whether Evidently's summary is made as well; importing it takes seconds.
     """
     positions = chosen(len(frame), SAMPLE_ROWS, seed)
     names = display_names(list(frame.columns))
@@ -89,7 +91,9 @@ def explore(
     repeats = _repeats(frame, columns, contract)
     paired = associations(columns, chosen(len(positions), PAIR_ROWS, seed))
     told = worries(len(frame), [str(n) for n in frame.columns], sections, covered, repeats, paired)
-    evidently, evidently_names = _evidently(columns, chosen(len(positions), EVIDENTLY_ROWS, seed))
+    found, names_there = Summary({}, {}, {}, ""), dict[str, str]()
+    if evidently:
+        found, names_there = _evidently(columns, chosen(len(positions), EVIDENTLY_ROWS, seed))
     views = Views(
         title=title,
         facts=facts,
@@ -101,14 +105,14 @@ def explore(
         coverage=covered,
         pattern=pattern(frame, columns, times),
         associations=paired,
-        evidently=evidently,
-        evidently_names=evidently_names,
+        evidently=found,
+        evidently_names=names_there,
         evidently_rows=min(EVIDENTLY_ROWS, len(positions)),
-        beside=beside if evidently.html else "",
+        beside=beside if found.html else "",
     )
     statuses = tuple(ColumnStatus(c.name, c.status, c.sentence) for c in columns)
     return Exploration(
-        exploration_html(views), statuses, tuple(w.sentence for w in told), _encodable(evidently.html)
+        exploration_html(views), statuses, tuple(w.sentence for w in told), _encodable(found.html)
     )
 
 
