@@ -6,6 +6,7 @@ numbers and `--set` live in `perennial.config_file`.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -218,7 +219,10 @@ class Schedule(Section):
 class Config(Section):
     """One system from source to service."""
 
-    system: str = option(about="which system: the name of its plugin in perennial/systems")
+    system: str = option(
+        about="which system: the name of its plugin in perennial/systems, with a name of its own behind a hyphen "
+        "(used_cars-dealer) where several sources share a plugin",
+    )
     seed: int = option(7, about="seed of everything that is drawn at random", unit="1", ge=0, le=2**32 - 1)
     source: Source = option(about="where records come from")
     profile: Profile = option(Profile, about="what the report on a dataset version holds")
@@ -231,3 +235,10 @@ class Config(Section):
     serve: Serve = option(Serve, about="where predictions are answered")
     alerts: Alerts = option(Alerts, about="who is told of incidents")
     schedule: Schedule = option(Schedule, about="when things run by themselves")
+
+    @field_validator("system")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)?", value):
+            raise ValueError("expected a name such as used_cars, or used_cars-dealer")
+        return value

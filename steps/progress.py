@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from perennial.data.engine import Advance
+from perennial.data.crawl.engine import Advance
 from perennial.evidence import Trial
 
 

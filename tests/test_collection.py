@@ -57,7 +57,7 @@ def records(project: Project, path: Path) -> list[dict[str, object]]:
 def test_a_site_becomes_a_dataset_that_training_can_name(project: Project, address: str) -> None:
     first = project.run("collect", *given(address))
     assert version_and_digest(first)[0] == 0
-    profile = project.home / "profiles/used_cars/0.html"
+    profile = project.home / "profiles/used_cars-demo/0.html"
     assert "price_eur" in profile.read_text()
     again = project.run("collect", *given(address))
     assert version_and_digest(again) == version_and_digest(first)
@@ -78,8 +78,8 @@ def test_a_new_layout_is_loud_and_changes_nothing(project: Project, tmp_path: Pa
         breached = project.run("collect", *given(address), code=1)
         assert "price_eur" in breached
         assert "css: .prix" in breached
-        assert "ALERT used_cars: collection" in breached
-        kept = list((project.home / "quarantine/used_cars").glob("collection-*.parquet"))
+        assert "ALERT used_cars-demo: collection" in breached
+        kept = list((project.home / "quarantine/used_cars-demo").glob("collection-*.parquet"))
         assert len(kept) == 1
         refused = project.run("train", *given(address), *QUICK, code=1)
         assert "--dataset-version" in refused

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perennial.data.raw import RawStore
+from perennial.data.crawl.raw import RawStore
 from perennial.errors import StoreError
 
 WRITER = """
 import sys
 from pathlib import Path
-from perennial.data.raw import RawStore
+from perennial.data.crawl.raw import RawStore
 store = RawStore(Path(sys.argv[1]))
 print("ready", flush=True)
 for n in range(10**9):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.config_web import Feed
-from perennial.data.walk import (
+from perennial.data.crawl.walk import (
     MOST_SAME,
     Found,
     Reached,

@@ -34,8 +34,8 @@ from demo.world import World
 from perennial.config import Config
 from perennial.config_file import load as load_config
 from perennial.config_web import Feed, WebSource
-from perennial.data import walk
 from perennial.data.answer import Parsed
+from perennial.data.crawl import walk
 from perennial.data.parse import parser
 from perennial.errors import PerennialError
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pandas as pd
 import pytest
-from collected import SHORTER, collected, config, world
+from collected import NOW, SHORTER, collected, config, world
 
 from perennial import systems
+from perennial.data import crawl
 from perennial.data.checks import check, require
+from perennial.data.records import merge, to_frame
 from perennial.errors import InputError
 
 KEYS = {
@@ -38,7 +42,7 @@ def features(system, of):
 def test_the_plugin_says_what_it_is(case):
     system, of, _ = case
     contract = system.contract(of.source)
-    assert system.name == contract.system == of.system
+    assert system.name == contract.system == of.system.partition("-")[0]
     assert system.task == ("regression" if contract.target.is_numeric else "classification")
     assert set(system.segments) <= {c.name for c in contract.columns}
     for column in contract.columns:
@@ -115,3 +119,21 @@ def test_a_source_that_is_read_whole_is_refused(name, address):
     system, synthetic = systems.get(name), config("used_cars", address).source
     with pytest.raises(InputError, match=r"expected source.kind web with the feed"):
         system.contract(synthetic)
+
+
+def test_later_collections_of_a_walk_over_time_are_partial_and_merge(address, tmp_path):
+    of = config("earthquakes", address)
+    found = []
+    for _ in range(2):
+        crawled = asyncio.run(crawl.crawl(of.source, tmp_path, lambda: NOW))
+        crawl.finish(tmp_path, crawled.number)
+        rows = crawl.rows(tmp_path, crawled.number, "events")
+        found.append((crawled.facts[0].partial, to_frame("events", of.source.feeds["events"], rows)))
+    (first_partial, before), (later_partial, again) = found
+    assert (first_partial, later_partial) == (False, True)
+    assert len(again) < len(before) / 2
+    assert merge(merge(None, before).added, again).added.empty
+
+
+def test_a_name_behind_a_hyphen_shares_the_plugin():
+    assert systems.get("used_cars-dealer") is systems.get("used_cars")

@@ -155,7 +155,9 @@ def test_neither_the_order_nor_the_id_of_listings_moves_them_to_another_side(rel
     config = released.config
     records = used_cars.collect(config.source, config.seed)
     shuffled = records.sample(frac=1, random_state=3).reset_index(drop=True)
-    table = check(used_cars.prepare(shuffled, config.source), used_cars.contract(config.source), config.checks).table
+    table = check(
+        used_cars.prepare(shuffled, config.source), used_cars.contract(config.source), config.checks
+    ).table
     rows = splits.split(table, config.split, config.seed)
     assert set(table.ids[rows.holdout]) == set(released.holdout.ids)
     assert {c.name for c in table.contract.features}.isdisjoint({"id", "time", "known_at", "price_gbp"})

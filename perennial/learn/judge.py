@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perennial.errors import LedgerError
 from perennial.evidence import Comparison, Judgement
 from perennial.learn.compare import Contender, compare_answers
 from perennial.learn.promote import decide
@@ -40,7 +41,7 @@ def judge(
 
     Raises:
         BundleError: if a bundle is damaged, or answers its golden rows wrongly.
-        LedgerError: if the ledger is broken.
+        LedgerError: if the ledger is broken, or the champion answers other columns than the challenger.
     """
     system = challenger.manifest.system
     entries = history(releases, system)
@@ -49,6 +50,7 @@ def judge(
     comparison = None
     same = champion_now is not None and answers_alike(champion_now, challenger)
     if champion_now is not None and not same:
+        _require_comparable(challenger, champion_now)
         comparison = against_champion(challenger, champion_now, holdout, rules, resamples, seed)
     identities = {e.facts.bundle_identity for e in entries if e.facts.version in barred(entries)}
     is_barred = challenger.manifest.identity in identities
@@ -57,6 +59,20 @@ def judge(
     return Judgement(
         decision=decision, champion=version, against_champion=comparison, ledger_head=len(entries)
     )
+
+
+def _require_comparable(challenger: Bundle, champion: Bundle) -> None:
+    def asks(bundle: Bundle) -> set[str]:
+        return {c.name for c in bundle.contract.features} | {bundle.rule.target}
+
+    if other := sorted(asks(champion) ^ asks(challenger)):
+        version, system = challenger.manifest.version, challenger.manifest.system
+        plugin = system.partition("-")[0]
+        raise LedgerError(
+            f"expected {version} of {system} to answer the columns of its champion {champion.manifest.version}, "
+            f"found others ({', '.join(other)}), so that the two cannot be compared; give this source a name of its own "
+            f"(system: {plugin}-NAME), or release {version} by hand with `run.py promote`"
+        )
 
 
 def answers_alike(a: Bundle, b: Bundle) -> bool:

@@ -67,8 +67,13 @@ def names() -> list[str]:
 
 
 def get(name: str) -> System:
-    """The system called `name`; raises UnknownNameError with the nearest known name."""
-    if name not in names():
-        raise UnknownNameError("system", name, names())
-    system: System = importlib.import_module(f"{__name__}.{name}").SYSTEM
+    """The plugin of the system called `name`: the part before a hyphen, as `used_cars` of `used_cars-dealer`.
+
+    Raises:
+        UnknownNameError: with the nearest known name.
+    """
+    plugin = name.partition("-")[0]
+    if plugin not in names():
+        raise UnknownNameError("system", plugin, names())
+    system: System = importlib.import_module(f"{__name__}.{plugin}").SYSTEM
     return system

@@ -24,19 +24,17 @@ from typing import Any
 from perennial.config_file import secret
 from perennial.config_web import Feed, FilesWalk, WebSource
 from perennial.data.answer import Asker
-from perennial.data.engine import Advance, Engine, Progress, most_requests
+from perennial.data.crawl.engine import Engine, Progress, most_requests
+from perennial.data.crawl.frontier import FILE, Frontier, Run
+from perennial.data.crawl.gathered import facts, is_partial, reached, reached_before
+from perennial.data.crawl.local import FileAsker, FilesOrNetwork, HostFile, locked
+from perennial.data.crawl.reading import Reader
+from perennial.data.crawl.recording import Recorder, Replay
+from perennial.data.crawl.walk import first_steps
 from perennial.data.fetch.fetcher import Fetcher
-from perennial.data.frontier import FILE, Frontier, Run
-from perennial.data.gathered import facts, reached, reached_before, rows
-from perennial.data.local import FileAsker, FilesOrNetwork, HostFile, locked
-from perennial.data.reading import Reader
-from perennial.data.recording import Recorder, Replay
-from perennial.data.walk import first_steps
 from perennial.errors import CollectionError
 from perennial.evidence import Collection, FeedFacts
 from perennial.live.files import canonical
-
-__all__ = ["Advance", "Crawled", "Progress", "asking", "crawl", "finish", "rows"]
 
 RAW = "raw"
 Clock = Callable[[], datetime]
@@ -114,7 +112,14 @@ async def crawl(
         for name, feed in source.feeds.items():
             before = reached_before(frontier.connection, name, _walk_digest(feed, source))
             frontier.came_to(run, name, reached(frontier.connection, run, name, feed, before))
-        found = tuple(facts(frontier.connection, run.number, name) for name in source.feeds)
+        found = tuple(
+            facts(frontier.connection, run.number, name).model_copy(
+                update={
+                    "partial": is_partial(frontier.connection, run.number, name, _walk_digest(feed, source))
+                }
+            )
+            for name, feed in source.feeds.items()
+        )
     return Crawled(run.number, run.started_at, resumed, found, folder / FILE)
 
 

@@ -13,8 +13,8 @@ import zstandard
 
 from perennial.config_web import Feed, WindowsWalk
 from perennial.data.answer import Parsed, Value
+from perennial.data.crawl.raw import RawStore
 from perennial.data.parse import parser
-from perennial.data.raw import RawStore
 from perennial.errors import ParseError
 
 KEY_BYTES = 8  # an unsigned 64-bit number for those who count keys

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from perennial.data.reading import Reading
-from perennial.data.walk import Ahead, Reached, Step
+from perennial.data.crawl.reading import Reading
+from perennial.data.crawl.walk import Ahead, Reached, Step
 from perennial.errors import StoreError
 
 FILE = "frontier.sqlite"

@@ -14,9 +14,9 @@ import msgspec
 
 from perennial.config_web import Feed, WindowsWalk
 from perennial.data.answer import CollectedRow
-from perennial.data.frontier import FILE, Run
-from perennial.data.reading import Counts, unpacked
-from perennial.data.walk import Reached, Step, span
+from perennial.data.crawl.frontier import FILE, Run
+from perennial.data.crawl.reading import Counts, unpacked
+from perennial.data.crawl.walk import Reached, Step, span
 from perennial.errors import StoreError
 from perennial.evidence import FeedFacts
 
@@ -75,6 +75,16 @@ def reached_before(db: sqlite3.Connection, name: str, walk: str) -> Reached:
         (name, walk),
     ).fetchone()
     return Reached(*(datetime.fromisoformat(text) if text else None for text in found or (None, None)))
+
+
+def is_partial(db: sqlite3.Connection, run: int, name: str, walk: str) -> bool:
+    """Whether a walk over time went on from where an earlier good run of it came, and asked for less than all."""
+    found = db.execute(
+        "SELECT 1 FROM feeds f JOIN runs r ON r.number = f.run "
+        "WHERE f.feed = ? AND f.walk = ? AND r.good AND f.run < ? AND f.newest IS NOT NULL",
+        (name, walk, run),
+    ).fetchone()
+    return found is not None
 
 
 def reached(db: sqlite3.Connection, run: Run, name: str, feed: Feed, before: Reached) -> Reached:
