@@ -63,11 +63,13 @@ def main(arguments: list[str]) -> None:
     commands = {name: command for name, command in _commands().items() if name in options.only}
     for pages in options.pages:
         rounds = options.rounds if pages == max(options.pages) else 1
-        with _serving(_site(pages)) as base:
-            runs: dict[str, list[Run]] = {name: [] for name in commands}
-            for _ in range(rounds):
+        runs: dict[str, list[Run]] = {name: [] for name in commands}
+        with _serving(_site(pages)) as base, tempfile.TemporaryDirectory() as folder:
+            # What a crawl left is deleted at the very end: ext4 makes new files slowly after many deletions.
+            for turn in range(rounds):
                 for name, command in commands.items():
-                    runs[name].append(_timed(name, [*command, base], pages))
+                    place = Path(folder) / f"{turn}-{name}"
+                    runs[name].append(_timed(name, [*command, base], pages, place))
         print(f"\n{pages:,} pages of {PAGE_BYTES // 1000} KB, {ITEMS} items each; medians of {rounds}\n")
         print(_table(runs))
 
@@ -92,15 +94,12 @@ def _table(runs: dict[str, list[Run]]) -> str:
     return "\n".join(lines)
 
 
-def _timed(name: str, command: Sequence[str], pages: int) -> Run:
-    """One crawl; raises RuntimeError where it failed or did not bring everything."""
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryDirectory() as folder:
+def _timed(name: str, command: Sequence[str], pages: int, folder: Path) -> Run:
+    """One crawl in a new folder; raises RuntimeError where it failed or did not bring everything."""
+    folder.mkdir()
+    with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(HERE.parent), os.environ.get("PYTHONPATH", ""))),
-            "CRAWLEE_STORAGE_DIR": folder,
-        }
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=environment
         )

@@ -69,9 +69,9 @@ def _require_comparable(challenger: Bundle, champion: Bundle) -> None:
         version, system = challenger.manifest.version, challenger.manifest.system
         plugin = system.partition("-")[0]
         raise LedgerError(
-            f"expected {version} of {system} to answer the columns of its champion {champion.manifest.version}, "
-            f"found others ({', '.join(other)}), so that the two cannot be compared; give this source a name of its own "
-            f"(system: {plugin}-NAME), or release {version} by hand with `run.py promote`"
+            f"champion {champion.manifest.version} of {system}: expected the columns that {version} answers, found "
+            f"others ({', '.join(other)}), so that the two cannot be compared; give this source a name of its "
+            f"own (system: {plugin}-NAME), or release {version} by hand with `run.py promote`"
         )
 
 
