@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pandas as pd
 import pytest
-from collected import NOW, SHORTER, collected, config, world
+from collected import NOW, ROOT, SHORTER, collected, config, world
 
 from perennial import systems
+from perennial.config import Config
+from perennial.config_file import load
 from perennial.data import crawl
 from perennial.data.checks import check, require
 from perennial.data.records import merge, to_frame
 from perennial.errors import InputError
 
+ENTSOE = ROOT.parent / "shared/data/electricity-load/entsoe-raw"
+DEALER = ROOT.parent / "shared/data/used-cars/html/vikings-auto.fr"
 KEYS = {
     "fear_greed": ["time"],
     "earthquakes": ["time", "latitude_deg", "longitude_deg"],
@@ -137,3 +144,53 @@ def test_later_collections_of_a_walk_over_time_are_partial_and_merge(address, tm
 
 def test_a_name_behind_a_hyphen_shares_the_plugin():
     assert systems.get("used_cars-dealer") is systems.get("used_cars")
+
+
+@pytest.mark.skipif(not ENTSOE.exists(), reason="the exports are not on this machine")
+def test_exports_in_local_time_become_records_in_utc(tmp_path):
+    paths = f"source.feeds.load.walk.paths=['{ENTSOE}/*2019*.csv.gz', '{ENTSOE}/*2020*.csv.gz']"
+    of = load(ROOT / "configs/sites/entsoe_files.yaml", Config, [paths]).config
+    records = collected(of, tmp_path)
+    truth = pd.read_csv(ENTSOE.parent / "de_lu_15min_2019_2021.csv.gz", parse_dates=["utc_timestamp"])
+    truth = truth.set_index(pd.to_datetime(truth["utc_timestamp"], utc=True))["load_mw"]
+    found = records.set_index("event_time")["load_mw"].sort_index()
+    expected = truth[found.index[0] : found.index[-1]]
+    assert len(found) == len(expected) == 2 * 365 * 96 + 96
+    np.testing.assert_array_equal(found.to_numpy(), expected.to_numpy())
+    rows = systems.get(of.system).prepare(records, of.source)
+    assert len(rows) > 30_000
+
+
+@pytest.mark.skipif(not DEALER.exists(), reason="the pages are not on this machine")
+def test_the_pages_of_a_real_site_become_918_cars(tmp_path):
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked = urlsplit(self.path)
+            page = DEALER / f"page_{parse_qs(asked.query).get('entrant', ['0'])[0]}.html"
+            found = asked.path == "/voiture" and page.exists()
+            body = page.read_bytes() if found else b""
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        settings = (f"source.base_url=http://127.0.0.1:{server.server_port}", "source.pace.requests_per_s=0")
+        of = load(ROOT / "configs/sites/vikings_auto.yaml", Config, settings).config
+        records = collected(of, tmp_path)
+    finally:
+        server.shutdown()
+    assert len(records) == records["key"].nunique() == 918
+    table = check(
+        systems.get(of.system).prepare(records, of.source),
+        systems.get(of.system).contract(of.source),
+        of.checks,
+    ).table
+    assert len(table) == 918
+    assert (table.frame["year"].isna().sum(), table.frame["mileage_km"].isna().sum()) == (28, 57)
