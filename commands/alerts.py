@@ -84,6 +84,6 @@ def _line(one: Incident, waiting: list[str], now: datetime) -> str:
     reports = f"{one.count:,} report{'s' * (one.count != 1)}"
     where = f"; not told yet: {', '.join(waiting)}" if waiting else ""
     head = (
-        f"{one.id:>4}  {state:<8}{one.system:<14}{one.kind:<12}since {at(one.opened_at)}, {span}, {reports}"
+        f"{one.id:>4}  {state:<8}{one.system:<24} {one.kind:<12}since {at(one.opened_at)}, {span}, {reports}"
     )
     return f"{head}{where}\n      {one.sentence}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -44,10 +45,14 @@ def attended(config: Config, job: Literal["collect", "train"]) -> Iterator[None]
     def now() -> datetime:
         return datetime.now(UTC)
 
+    folder = home().incidents
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass  # where nothing can be written, the command says so, and no alert besides
     what: Kind = "collection" if job == "collect" else "training"
     alone = holding(home().schedules, config.system, job, now()) if job == "collect" else nullcontext()
     with alone:  # noqa: SIM117  (being second is no incident)
-        with alert.attended(config.alerts, home().incidents, config.system, what, now):
+        with alert.attended(config.alerts, folder, config.system, what, now):
             yield
 
 

@@ -20,6 +20,6 @@ def cli(stack: str) -> None:
         click.echo("nothing is released yet; run `python run.py demo`, or train with a config")
         return
     for row in (r for r in rows if not r.problem):
-        click.echo(f"{row.system:<14}{row.sentence}")
+        click.echo(f"{row.system:<24} {row.sentence}")
     if problems := [f"{row.system}: {row.problem}" for row in rows if row.problem]:
         raise LedgerError("; ".join(problems))

@@ -57,7 +57,7 @@ class Site:
     async def events(self, request: web.Request) -> web.Response:
         start, end = (_moment(request.query[name]) for name in ("start", "end"))
         self.asked[f"events {request.query_string}"] += 1
-        if self.settings.get("no_events_after") and start >= _moment(self.settings["no_events_after"]):
+        if request.query["start"] == self.settings.get("refused_start"):
             return web.Response(status=403)
         if end - start > timedelta(days=LONGEST_DAYS):
             return web.Response(status=400, text="too long")
@@ -94,6 +94,13 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+def pager(number: int) -> list[int]:
+    """The pages that a page links to, in an order that is not theirs."""
+    ahead = [number + n for n in range(1, LINKS + 1)]
+    random.Random(number).shuffle(ahead)
+    return [max(1, number - 1), *ahead]
+
+
 def _page(number: int, settings: dict[str, str]) -> str:
     """Items whose prices depend on the edition; the last one of every page is the first of the next."""
     edition = settings.get("edition", "1")
@@ -103,7 +110,7 @@ def _page(number: int, settings: dict[str, str]) -> str:
     )
     links = "".join(
         f'<a href="page-{n}.html?sid={number}#top">{n}</a>'
-        for n in range(max(1, number - 1), number + LINKS + 1)
+        for n in pager(number)
         if n <= PAGES or settings.get("endless")
     )
     away = '<a href="http://127.0.0.1:9/page-1.html">partner</a>'

@@ -109,6 +109,7 @@ def arrivals(address: str) -> int:
     return int(stats["requests"])
 
 
+@pytest.mark.torture
 def test_a_recording_stands_in_for_the_network(project: Project, tmp_path: Path) -> None:
     with world() as address:
         recorded = project.run("collect", *given(address), "--record", str(tmp_path / "answers"))

@@ -96,7 +96,9 @@ def test_fifty_killed_crawls_end_as_one_that_nobody_disturbed(site: Running, tmp
     kill_until_done(site, tmp_path, 50)
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sign", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.torture)], ids=["TERM", "INT"]
+)
 def test_a_crawl_that_is_told_to_end_is_gone_on_with(
     site: Running, tmp_path: Path, sign: signal.Signals
 ) -> None:

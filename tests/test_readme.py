@@ -163,7 +163,7 @@ class Reader:
             return
         if line.startswith("make "):
             line = "\n".join(targets()[line.removeprefix("make ")]).replace("$(BIN)/", "")
-        served = re.match(r"python (?:run\.py |-m )(serve|dashboard|demo)\b", line)
+        served = re.match(r"python (?:run\.py (?=serve|dashboard)|-m (?=demo))(\w+)", line)
         if served:
             default = {"serve": "3000", "dashboard": "8237", "demo": "8765"}[served[1]]
             output, code = self.serve(f"exec {line} --port {self.ports[default]}", default), 0
