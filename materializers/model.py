@@ -27,13 +27,10 @@ class FittedModelMaterializer(BaseMaterializer):
         """The stored model; its types are checked against our own allow-list."""
         with self.artifact_store.open(f"{self.uri}/model.json", "r") as file:
             facts = json.load(file)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.skops"
-            with self.artifact_store.open(f"{self.uri}/model.skops", "rb") as file:
-                path.write_bytes(file.read())
-            estimator = load_skops(path)
+        with self.artifact_store.open(f"{self.uri}/model.skops", "rb") as file:
+            stored = file.read()
         facts |= {"contract": contract_from(facts["contract"]), "rule": rule_from(facts["rule"])}
-        return FittedModel(estimator=estimator, **facts)
+        return FittedModel(estimator=load_skops(stored), skops=stored, **facts)
 
     def save(self, data: FittedModel) -> None:
         """Writes the model."""

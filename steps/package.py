@@ -39,6 +39,7 @@ def package(
     parts = Parts(
         system=system,
         estimator=model.estimator,
+        skops=model.skops,
         contract=model.contract,
         rule=model.rule,
         train=train,

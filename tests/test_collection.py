@@ -121,7 +121,8 @@ def test_a_recording_stands_in_for_the_network(project: Project, tmp_path: Path)
     assert recorded
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.torture)])
+@pytest.mark.torture
+@pytest.mark.parametrize("kills", [25])
 def test_killed_at_any_moment_the_dataset_is_that_of_a_quiet_run(
     kills: int, project: Project, address: str, tmp_path: Path
 ) -> None:

@@ -245,6 +245,7 @@ def test_control_c_ends_it_with_all_its_processes(project: Project) -> None:
         assert processes_of(served.process.pid) == []
 
 
+@pytest.mark.torture
 def test_a_stop_before_it_is_up_leaves_nothing_behind_either(project: Project) -> None:
     with dashboard(project, wait=False) as served:
         eventually(lambda: len(processes_of(served.process.pid)) > 1, "the server's process")

@@ -33,7 +33,8 @@ a busy machine OpenMP's waiting threads make a fit of 7 s take 90 s. Predictions
 class FittedModel(Opaque):
     """A model that answers: what it is, what it was fitted with, and how its output becomes an answer.
 
-    `seconds` is the time of the fit; `contract` is the training table's, with its categories.
+    `seconds` is the time of the fit; `contract` is the training table's, with its categories. `skops` is the file
+    that the estimator was loaded from, b"" for one that was just fitted.
     """
 
     candidate: str
@@ -42,6 +43,7 @@ class FittedModel(Opaque):
     contract: Contract = field(repr=False)
     rule: AnswerRule
     seconds: float
+    skops: bytes = field(default=b"", repr=False, compare=False)
 
     def raw(self, X: Floats) -> Floats:
         """The output for a matrix of shape (n_rows, n_features).

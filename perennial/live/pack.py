@@ -52,6 +52,7 @@ class Parts:
     Attributes:
         system: the system's name.
         estimator: the fitted model; `predict_proba` (classification) or `predict` on the learned scale.
+        skops: the file that `estimator` was loaded from, where it was; b"" writes it anew.
         contract: fitted to the training rows.
         rule: how raw outputs become answers.
         train: the rows that the model was fitted on.
@@ -80,6 +81,7 @@ class Parts:
     code_digest: str
     seed: int
     options: config.Bundle
+    skops: bytes = b""
 
 
 def write_parts(folder: Path, parts: Parts, now: datetime) -> dict[str, Any]:
@@ -188,7 +190,10 @@ def _write_model(
     from perennial.live.export.parity import parity
 
     options, n_classes = parts.options, len(parts.rule.classes)
-    to_skops(parts.estimator, folder / "model.skops")
+    if parts.skops:
+        (folder / "model.skops").write_bytes(parts.skops)
+    else:
+        to_skops(parts.estimator, folder / "model.skops")
     restored = SkopsModel(folder / "model.skops", n_classes).raw(holdout)
     if not np.allclose(restored, fitted.raw(holdout), rtol=1e-9, atol=1e-12):
         raise BundleError(
