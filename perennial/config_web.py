@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from perennial.config_section import SecretReference, Section, Share, option
+from perennial.config_section import Section, Share, option
 
 
 def _name(value: str) -> str:
@@ -213,9 +213,7 @@ class Feed(Section):
     available_after_s: float | None = option(
         None, about="delay after event_time; without it and without a field, when it was collected", unit="s"
     )
-    headers: dict[str, str | SecretReference] = option(
-        {}, about="further request headers; env:NAME for secrets"
-    )
+    headers: dict[str, str] = option({}, about="further request headers; env:NAME for secrets")
     robots: bool = option(
         True, about="whether robots.txt is obeyed; an API for programs may close itself to crawlers"
     )

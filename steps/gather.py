@@ -27,6 +27,8 @@ def gather(system: str, source: WebSource, manner: dict[str, str]) -> Annotated[
     folder = home().collections / system
     with crawl_progress(system) as progress, crawl.asking(source, folder, manner, now) as asker:
         crawled = asyncio.run(crawl.crawl(source, folder, now, asker, progress, "reparse" in manner))
+    if crawled.resumed:
+        logger.info("collection %d had been interrupted, and was gone on with", crawled.number)
     return crawled.collection(system, now())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from html import escape
 from typing import Any
 
@@ -12,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial.data.answer import Parsed
-from perennial.data.parse import parser
 from perennial.errors import ParseError
-from tests.parsing import ADDRESS, cell, feed, html, parsed
+from tests.parsing import cell, feed, html, parsed
 
 ROWS = """
 <div class="row first" data-id="7"><h2>Golf <b>GTI</b><br>VII</h2><a href="/golf.html#top">more</a>
@@ -216,12 +214,6 @@ def test_the_layout_depends_on_structure_alone() -> None:
     assert layout(page_of(10, "a", tag="b")) != original
     assert layout(page_of(10, "a").replace("class=main", "class=results")) != original
     assert layout("<p>nothing</p>") == ""
-
-
-def test_a_parser_is_rebuilt_in_another_process() -> None:
-    first = parser(html({"name": {"css": "h2"}, "id": {"css": "::attr(data-id)"}}))
-    second = pickle.loads(pickle.dumps(first))
-    assert second.parse(ROWS.encode(), "", ADDRESS) == first.parse(ROWS.encode(), "", ADDRESS)
 
 
 FLOOD = "<p class=row " + " ".join(f"a{i}=1" for i in range(60_000)) + ">x</p>"

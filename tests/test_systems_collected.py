@@ -18,7 +18,7 @@ from perennial.config_file import load
 from perennial.data import crawl
 from perennial.data.checks import check, require
 from perennial.data.records import merge, to_frame
-from perennial.errors import InputError
+from perennial.errors import InputError, NotEnoughDataError
 
 ENTSOE = ROOT.parent / "shared/data/electricity-load/entsoe-raw"
 DEALER = ROOT.parent / "shared/data/used-cars/html/vikings-auto.fr"
@@ -70,11 +70,10 @@ def test_the_records_make_a_table_that_may_be_trained_on(case):
     assert (frame["known_at"] <= frame["time"]).all() or system.name == "used_cars"
 
 
+@pytest.mark.parametrize("case", sorted(KEYS), indirect=True)
 def test_a_row_uses_nothing_that_was_not_known(case):
     """Features from a prefix of the records equal the prefix of the features."""
     system, of, records = case
-    if system.name not in KEYS:
-        pytest.skip("a listing is a row of its own")
     key = KEYS[system.name]
     whole = system.prepare(records, of.source)
     moment = whole["known_at"].quantile(0.7)
@@ -86,10 +85,9 @@ def test_a_row_uses_nothing_that_was_not_known(case):
         np.testing.assert_array_equal(both[name].to_numpy(), both[f"{name}_whole"].to_numpy(), err_msg=name)
 
 
+@pytest.mark.parametrize("case", sorted(KEYS), indirect=True)
 def test_a_changed_future_changes_nothing(case):
     system, of, records = case
-    if system.name not in KEYS:
-        pytest.skip("a listing is a row of its own")
     moment = records["available_at"].quantile(0.8)
     late = records["available_at"] > moment
     numbers = [c for c in records if pd.api.types.is_float_dtype(records[c]) and not c.endswith("_deg")]
@@ -100,6 +98,21 @@ def test_a_changed_future_changes_nothing(case):
     assert not first["known_at"].le(moment).all()
     names = features(system, of)
     pd.testing.assert_frame_equal(first.loc[seen, names], second.loc[second["known_at"] <= moment, names])
+
+
+@pytest.mark.parametrize("case", sorted(KEYS), indirect=True)
+def test_too_few_records_are_told(case):
+    system, of, records = case
+    with pytest.raises(
+        NotEnoughDataError, match=r"records of the feed \w+: expected at least 1 rows, found 0"
+    ):
+        system.prepare(records.iloc[:0], of.source)
+
+
+def test_a_month_of_earthquakes_is_no_window(address, tmp_path):
+    of = config("earthquakes", address, "source.feeds.events.walk.since=2026-02-01")
+    with pytest.raises(NotEnoughDataError, match="behind three years of records"):
+        systems.get("earthquakes").prepare(collected(of, tmp_path), of.source)
 
 
 def test_an_outside_series_joins_by_config_alone(address, tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perennial.config_web import WebSource
-from perennial.errors import InputError, UnknownNameError
+from perennial.errors import InputError, NotEnoughDataError, UnknownNameError
 from perennial.live.answer import Task
 from perennial.table import Contract
 
@@ -59,6 +59,13 @@ def feeds_of(system: str, source: Source, feeds: Collection[str]) -> WebSource:
     raise InputError(
         f"system {system}: expected source.kind web with the feeds {', '.join(feeds)}, found {found}"
     )
+
+
+def require_records(system: str, records: pd.DataFrame, feeds: Collection[str]) -> None:
+    """Raises NotEnoughDataError naming the first of these feeds that brought no record."""
+    for feed in feeds:
+        if not (records["feed"] == feed).any():
+            raise NotEnoughDataError(f"system {system}, records of the feed {feed}", 0, 1)
 
 
 def names() -> list[str]:

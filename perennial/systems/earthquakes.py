@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.config import Source
-from perennial.systems import System, feeds_of
+from perennial.errors import NotEnoughDataError
+from perennial.systems import System, feeds_of, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
@@ -63,11 +64,16 @@ def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
     from perennial.data.records import as_of, current
     from perennial.data.series import with_series
 
+    require_records("earthquakes", records, OWN)
     events = records[records["feed"] == "events"]
     truth = current(events)
     window = pd.Timedelta(days=WINDOW_DAYS)
     begin = truth["event_time"].min().normalize() + pd.Timedelta(days=PERIODS_DAYS[-1])
     starts = pd.date_range(begin, truth["event_time"].max() - window, freq=window, unit="us")
+    if not len(starts):
+        raise NotEnoughDataError(
+            f"windows of {WINDOW_DAYS} days behind three years of records, {SYSTEM.name}", 0, 1
+        )
     strong = truth[truth["magnitude"] >= STRONG]
     parts = []
     for start in starts:
@@ -75,8 +81,8 @@ def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
         within = strong[(strong["event_time"] >= start) & (strong["event_time"] < start + window)]
         hit = pd.MultiIndex.from_frame(_cell(within)).unique()
         parts.append(cells.assign(time=start + window, known_at=start, strong=cells.index.isin(hit)))
-    rows = pd.concat(parts).reset_index() if parts else _cells(truth.iloc[:0], begin).reset_index()
-    rows = rows.assign(strong=rows["strong"].map({True: "yes", False: "no"}) if parts else None)
+    rows = pd.concat(parts).reset_index()
+    rows = rows.assign(strong=rows["strong"].map({True: "yes", False: "no"}))
     return with_series(rows, records, feeds_of("earthquakes", source, OWN), OWN)
 
 

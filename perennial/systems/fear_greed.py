@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perennial.config import Source
-from perennial.systems import System, feeds_of
+from perennial.systems import System, feeds_of, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
     from perennial.data.records import current, first
     from perennial.data.series import with_series
 
+    require_records("fear_greed", records, OWN)
     index = first(records, "index").set_index("event_time").sort_index()
     daily = index["fear_greed_index"].asfreq("D")
     day = pd.Timedelta(days=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perennial.config import Source
-from perennial.systems import System, feeds_of
+from perennial.systems import System, feeds_of, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
     from perennial.data.records import current, first
     from perennial.data.series import with_series
 
+    require_records("load", records, OWN)
     known, truth = _hourly(first(records, "load")), _hourly(current(records, "load"))["load_mw"]
     hour = pd.Timedelta(hours=1)
     origins = pd.date_range(truth.index.min().ceil("D"), truth.index.max(), freq="D", unit="us")

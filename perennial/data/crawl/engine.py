@@ -19,8 +19,9 @@ from typing import ParamSpec, TypeVar
 
 from perennial.config_web import Feed, PagesWalk, WebSource
 from perennial.data.answer import Answer, Asker, Request
-from perennial.data.crawl.frontier import Ask, Came, Frontier, Known, Run
+from perennial.data.crawl.frontier import Frontier
 from perennial.data.crawl.reading import Reader, Reading
+from perennial.data.crawl.requests import Ask, Came, Known, Run
 from perennial.data.crawl.walk import Ahead, Found, after, after_refusal
 from perennial.errors import FetchError, StoreError
 

@@ -14,8 +14,8 @@ import msgspec
 
 from perennial.config_web import Feed, WindowsWalk
 from perennial.data.answer import CollectedRow
-from perennial.data.crawl.frontier import FILE, Run
 from perennial.data.crawl.reading import Counts, unpacked
+from perennial.data.crawl.requests import FILE, Run
 from perennial.data.crawl.walk import Reached, Step, span
 from perennial.errors import StoreError
 from perennial.evidence import FeedFacts
@@ -23,8 +23,11 @@ from perennial.evidence import FeedFacts
 KEYS_AT_ONCE = 500_000
 
 
-def facts(db: sqlite3.Connection, run: int, name: str) -> FeedFacts:
-    """What the run brought of one feed. Requests that are still pending count as failed: not_stored."""
+def facts(db: sqlite3.Connection, run: int, name: str, walk: str) -> FeedFacts:
+    """What the run brought of one feed, whose walk has the digest `walk`.
+
+    Requests that are still pending count as failed: not_stored.
+    """
     chosen = (run, name)
     requests, unchanged, sent, saved, rows = db.execute(
         "SELECT count(*), coalesce(sum(unchanged), 0), coalesce(sum(sent_bytes), 0), "
@@ -59,6 +62,7 @@ def facts(db: sqlite3.Connection, run: int, name: str) -> FeedFacts:
         rows=rows,
         rejected=rejected,
         repeats=rows - _distinct_keys(db, chosen, rows),
+        partial=_is_partial(db, run, name, walk),
         layout=min(layouts, key=lambda layout: (-layouts[layout], layout), default=""),
         hits=_sorted(hits),
         filled=_sorted(filled),
@@ -77,7 +81,7 @@ def reached_before(db: sqlite3.Connection, name: str, walk: str) -> Reached:
     return Reached(*(datetime.fromisoformat(text) if text else None for text in found or (None, None)))
 
 
-def is_partial(db: sqlite3.Connection, run: int, name: str, walk: str) -> bool:
+def _is_partial(db: sqlite3.Connection, run: int, name: str, walk: str) -> bool:
     """Whether a walk over time went on from where an earlier good run of it came, and asked for less than all."""
     found = db.execute(
         "SELECT 1 FROM feeds f JOIN runs r ON r.number = f.run "

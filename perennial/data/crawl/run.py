@@ -25,11 +25,12 @@ from perennial.config_file import secret
 from perennial.config_web import Feed, FilesWalk, WebSource
 from perennial.data.answer import Asker
 from perennial.data.crawl.engine import Engine, Progress, most_requests
-from perennial.data.crawl.frontier import FILE, Frontier, Run
-from perennial.data.crawl.gathered import facts, is_partial, reached, reached_before
+from perennial.data.crawl.frontier import Frontier
+from perennial.data.crawl.gathered import facts, reached, reached_before
 from perennial.data.crawl.local import FileAsker, FilesOrNetwork, HostFile, locked
 from perennial.data.crawl.reading import Reader
 from perennial.data.crawl.recording import Recorder, Replay
+from perennial.data.crawl.requests import Run
 from perennial.data.crawl.walk import first_steps
 from perennial.data.fetch.fetcher import Fetcher
 from perennial.errors import CollectionError
@@ -51,7 +52,6 @@ class Crawled:
     started_at: datetime
     resumed: bool
     facts: tuple[FeedFacts, ...]
-    frontier: Path
 
     def collection(self, system: str, now: datetime) -> Collection:
         """The collection as far as it is known before anybody judged it."""
@@ -109,18 +109,13 @@ async def crawl(
             if not reparse:
                 async with _asker(asker, source, folder, clock) as network:
                     await engine.ask_all(network, _headers(source))
+        found = []
         for name, feed in source.feeds.items():
-            before = reached_before(frontier.connection, name, _walk_digest(feed, source))
+            walk = _walk_digest(feed, source)
+            before = reached_before(frontier.connection, name, walk)
             frontier.came_to(run, name, reached(frontier.connection, run, name, feed, before))
-        found = tuple(
-            facts(frontier.connection, run.number, name).model_copy(
-                update={
-                    "partial": is_partial(frontier.connection, run.number, name, _walk_digest(feed, source))
-                }
-            )
-            for name, feed in source.feeds.items()
-        )
-    return Crawled(run.number, run.started_at, resumed, found, folder / FILE)
+            found.append(facts(frontier.connection, run.number, name, walk))
+    return Crawled(run.number, run.started_at, resumed, tuple(found))
 
 
 def finish(folder: Path, number: int, good: bool = True) -> None:

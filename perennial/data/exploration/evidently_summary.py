@@ -91,20 +91,21 @@ def summary(frame: pd.DataFrame, parts: Mapping[str, Part]) -> Summary:
             broken.update(dict.fromkeys(sound, error))
     if done is None:
         return Summary({}, {}, broken, "")
-    totals, columns = _figures(done.dict()["metrics"])
-    return Summary(totals, columns, broken, _page(done.get_html_str(as_iframe=False)))
+    snapshot, html = done
+    totals, columns = _figures(snapshot.dict()["metrics"])
+    return Summary(totals, columns, broken, _page(html))
 
 
-def _tried(frame: pd.DataFrame, parts: Mapping[str, Part]) -> tuple[Any, str]:
-    """Evidently's snapshot of these columns; None and the name of the error where they break it."""
+def _tried(frame: pd.DataFrame, parts: Mapping[str, Part]) -> tuple[tuple[Any, str] | None, str]:
+    """Evidently's snapshot of these columns and its page; None and the error's name where they break it."""
     if not parts or not len(frame):
         return None, ""
     try:
         snapshot = _snapshot(frame, parts)
-        snapshot.get_html_str(as_iframe=False)
+        html = snapshot.get_html_str(as_iframe=False)
     except Exception as failure:  # noqa: BLE001  Evidently lets through whatever its libraries meet in the data
         return None, type(failure).__name__
-    return snapshot, ""
+    return (snapshot, html), ""
 
 
 def _separate(frame: pd.DataFrame, parts: Mapping[str, Part], error: str, broken: dict[str, str]) -> None:

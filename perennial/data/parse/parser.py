@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from perennial.config_web import CsvRead, Feed, HtmlRead, JsonRead
 from perennial.data.answer import Parsed
 from perennial.data.parse.delimited import DelimitedReader
@@ -18,8 +16,6 @@ from perennial.errors import ConfigError, Violation
 class Parser:
     """Reads the answers of one feed; selectors, paths and patterns are compiled once.
 
-    It is pickled as its feed and compiled anew where it arrives, so it may be sent to worker processes.
-
     Raises:
         ConfigError: where the feed's selectors, paths, patterns or options are wrong; see `check`.
     """
@@ -29,9 +25,6 @@ class Parser:
         self._reader, self._fields, violations = _compiled(feed)
         if violations:
             raise ConfigError("of a feed", violations)
-
-    def __reduce__(self) -> tuple[Callable[[Feed, float], Parser], tuple[Feed, float]]:
-        return parser, (self.feed, self.inflated_mb)
 
     def parse(self, body: bytes, content_type: str, url: str) -> Parsed:
         """The rows and links of an answer with its Content-Type header ("" for none) and its final address.
