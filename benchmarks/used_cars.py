@@ -80,7 +80,11 @@ def listings(config: Config) -> Table:
     """The usable listings of the config's file."""
     system = systems.get(config.system)
     records = system.collect(config.source, config.seed)
-    checked = check(system.prepare(records, config.source), system.contract(config.source), config.checks)
+    checked = check(
+        system.prepare(records, config.source, config.features),
+        system.contract(config.source, config.features),
+        config.checks,
+    )
     require(checked.report)
     return checked.table
 

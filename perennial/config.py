@@ -7,12 +7,13 @@ numbers and `--set` live in `perennial.config_file`.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from perennial.config_features import Features
 from perennial.config_section import Part, SecretReference, Section, Share, option
 from perennial.config_web import WebSource
 from perennial.cron import read_cron
@@ -85,7 +86,16 @@ class TimeSplit(Section):
 
     kind: Literal["time"] = option(about="tag of this variant")
     holdout: Part = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
+    since: datetime | None = option(
+        None, about="where the hold-out starts (UTC), in place of a share; none means the share"
+    )
     gap_hours: float = option(0.0, about="time left out between training and hold-out", unit="h", ge=0)
+    first: Part = option(
+        0.5, about="share of the training rows before the first fold that validates", unit="1"
+    )
+    window_days: float | None = option(
+        None, about="how far back a fold trains; none means everything before", unit="days", gt=0
+    )
 
 
 Split = Annotated[StratifiedSplit | GroupedSplit | TimeSplit, Field(discriminator="kind")]
@@ -227,6 +237,9 @@ class Config(Section):
     source: Source = option(about="where records come from")
     profile: Profile = option(Profile, about="what the report on a dataset version holds")
     checks: Checks = option(Checks, about="when data is loud, and when it blocks training")
+    features: Features | None = option(
+        None, about="what rows the table has and what is known in each; none takes the system's defaults"
+    )
     split: Split = option(about="which rows nothing is fitted or tuned on")
     learn: Learn = option(about="which models are tried")
     evaluate: Evaluate = option(Evaluate, about="how metrics and intervals are made")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind = Literal["number", "integer", "category", "boolean", "time", "text"]
-Role = Literal["feature", "target", "id", "time", "known_at"]
+Role = Literal["feature", "target", "id", "time", "known_at", "baseline"]
 Matrix = npt.NDArray[np.float64]
 
 
@@ -33,7 +33,8 @@ class Column:
         name: what it is called in tables, requests and reports.
         kind: the type of its values; `category` is text from a closed list.
         description: what a value means, in one sentence.
-        role: what it is for; only `feature` columns reach the model.
+        role: what it is for; only `feature` columns reach the model. A `baseline` column holds the forecast of a
+            naive model that needs a history: a number in the target's unit, or the last class's probability.
         unit: the unit of a number ("GBP", "miles"); "1" for a plain number, "" where there is none.
         minimum: the least possible value, inclusive; None for no bound.
         maximum: the greatest possible value, inclusive; None for no bound.

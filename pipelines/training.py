@@ -40,7 +40,7 @@ def training(
     """
     system, seed = config.system, config.seed
     dataset = collect(system, config.source, seed, dataset_version)
-    table, checks = check(dataset, system, config.source, config.checks)
+    table, checks = check(dataset, system, config.source, config.features, config.checks)
     train, holdout = split(table, config.split, seed)
     found = search(train, system, config.split, config.learn, seed)
     model = fit(train, found, config.split, config.learn, config.evaluate.prediction_level, seed)

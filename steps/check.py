@@ -9,6 +9,7 @@ from zenml import step
 
 from perennial import systems
 from perennial.config import Checks, FileSource, Source
+from perennial.config_features import CellFeatures, DailyFeatures, SeriesFeatures
 from perennial.data import checks, dataset
 from perennial.evidence import CheckReport, DatasetReference
 from perennial.home import home
@@ -19,11 +20,16 @@ logger = logging.getLogger(__name__)
 
 @step
 def check(
-    reference: DatasetReference, system: str, source: Source, rules: Checks
+    reference: DatasetReference,
+    system: str,
+    source: Source,
+    features: SeriesFeatures | DailyFeatures | CellFeatures | None,
+    rules: Checks,
 ) -> tuple[Annotated[Table, "table"], Annotated[CheckReport, "check_report"]]:
     """The rows that fit the contract; raises CheckError where the data must not be trained on."""
     plugin = systems.get(system)
-    checked = checks.check(plugin.prepare(dataset.read(reference), source), plugin.contract(source), rules)
+    rows = plugin.prepare(dataset.read(reference), source, features)
+    checked = checks.check(rows, plugin.contract(source, features), rules)
     path = home().quarantine / system / f"{reference.fingerprint[:12]}.parquet"
     report = checks.quarantine(checked, path)
     for finding in report.findings:

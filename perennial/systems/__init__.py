@@ -6,8 +6,9 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from perennial.config_section import Section
 from perennial.config_web import WebSource
 from perennial.errors import InputError, NotEnoughDataError, UnknownNameError
 from perennial.live.answer import Task
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from perennial.config import Source
+    from perennial.config_features import Features
+
+
+S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,13 @@ class System:
         name: the module's name and the config's `system:`.
         title: what is predicted, in a few words.
         task: classification or regression.
-        contract: the declared contract for a source; categories left empty are learned from training rows.
-        prepare: model-ready rows from a dataset's records and their source: features and target; a pure
-            function. The checks add the `id`.
+        contract: the declared contract for a source and the config's features; categories left empty are learned
+            from training rows.
+        prepare: model-ready rows from a dataset's records, their source and the config's features: features,
+            target and the forecasts of naive models that need a history (role `baseline`); a pure function.
+            The checks add the `id`.
         segments: feature columns by which errors are broken down in reports.
+        horizon: the feature column that says how far ahead a row looks; "" where there is none.
         collect: the records of a source that is read whole (a file, a generator), one row each, under the
             contract's names; `seed` drives generators. None where there are feeds alone, which
             `perennial.data.crawl` collects.
@@ -39,9 +47,10 @@ class System:
     name: str
     title: str
     task: Task
-    contract: Callable[[Source], Contract]
-    prepare: Callable[[pd.DataFrame, Source], pd.DataFrame]
+    contract: Callable[[Source, Features | None], Contract]
+    prepare: Callable[[pd.DataFrame, Source, Features | None], pd.DataFrame]
     segments: tuple[str, ...] = ()
+    horizon: str = ""
     collect: Callable[[Source, int], pd.DataFrame] | None = None
 
     def read(self, source: Source, seed: int) -> pd.DataFrame:
@@ -59,6 +68,28 @@ def feeds_of(system: str, source: Source, feeds: Collection[str]) -> WebSource:
     raise InputError(
         f"system {system}: expected source.kind web with the feeds {', '.join(feeds)}, found {found}"
     )
+
+
+def own_features(system: str, features: Features | None, kind: type[S]) -> S:
+    """The config's features section, or its defaults where there is none.
+
+    Raises:
+        InputError: where it is of a kind that this system does not take.
+    """
+    if features is None:
+        return kind()
+    if not isinstance(features, kind):
+        expected = kind.model_fields["kind"].default
+        raise InputError(f"system {system}: expected features.kind to be {expected}, found {features.kind}")
+    return features
+
+
+def no_features(system: str, features: Features | None) -> None:
+    """Raises InputError where the config has a features section and this system takes none."""
+    if features is not None:
+        raise InputError(
+            f"system {system}: expected no section features, found features.kind {features.kind}"
+        )
 
 
 def require_records(system: str, records: pd.DataFrame, feeds: Collection[str]) -> None:

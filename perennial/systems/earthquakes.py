@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.config import Source
+from perennial.config_features import CellFeatures
 from perennial.errors import NotEnoughDataError
-from perennial.systems import System, feeds_of, require_records
+from perennial.systems import System, feeds_of, own_features, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from perennial.config_features import Features
 
 OWN = ("events",)
 CELL_DEG, WINDOW_DAYS, STRONG = 2.0, 30, 5.0
@@ -46,14 +49,15 @@ COLUMNS = (
 )
 
 
-def contract(source: Source) -> Contract:
+def contract(source: Source, features: Features | None = None) -> Contract:
     """The features of a cell at the start of a window, and one more per outside series of the source."""
+    own_features("earthquakes", features, CellFeatures)
     from perennial.data.series import series_columns
 
     return Contract("earthquakes", (*COLUMNS, *series_columns(feeds_of("earthquakes", source, OWN), OWN)))
 
 
-def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
+def prepare(records: pd.DataFrame, source: Source, features: Features | None = None) -> pd.DataFrame:
     """A row per finished window and cell that had an event in the three years before it.
 
     Windows start every 30 days from the first day of the records plus three years; features use the revisions

@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perennial.config import Source
-from perennial.systems import System, feeds_of, require_records
+from perennial.config_features import DailyFeatures
+from perennial.systems import System, feeds_of, own_features, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from perennial.config_features import Features
 
 OWN = ("index", "candles")
 INDEX_LAGS, INDEX_MEANS, RETURN_DAYS = (1, 2, 3, 7), (7, 30), (1, 7, 30)
@@ -38,14 +41,15 @@ COLUMNS = (
 )
 
 
-def contract(source: Source) -> Contract:
+def contract(source: Source, features: Features | None = None) -> Contract:
     """The features of a day, and one more per outside series of the source."""
+    own_features("fear_greed", features, DailyFeatures)
     from perennial.data.series import series_columns
 
     return Contract("fear_greed", (*COLUMNS, *series_columns(feeds_of("fear_greed", source, OWN), OWN)))
 
 
-def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
+def prepare(records: pd.DataFrame, source: Source, features: Features | None = None) -> pd.DataFrame:
     """A row per day whose next day is known; features use what was available when the day's value came out."""
     import pandas as pd
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perennial.config import Source
-from perennial.systems import System, feeds_of, require_records
+from perennial.config_features import SeriesFeatures
+from perennial.systems import System, feeds_of, own_features, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from perennial.config_features import Features
 
 OWN = ("load",)
 HORIZON_HOURS = 48
@@ -34,14 +37,15 @@ COLUMNS = (
 )
 
 
-def contract(source: Source) -> Contract:
+def contract(source: Source, features: Features | None = None) -> Contract:
     """The features of an hour, and one more per number of every further feed, such as the newest temperature."""
+    own_features("load", features, SeriesFeatures)
     from perennial.data.series import series_columns
 
     return Contract("load", (*COLUMNS, *series_columns(feeds_of("load", source, OWN), OWN)))
 
 
-def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
+def prepare(records: pd.DataFrame, source: Source, features: Features | None = None) -> pd.DataFrame:
     """A row per midnight and hour of the following two days; features use what was known at that midnight."""
     import numpy as np
     import pandas as pd

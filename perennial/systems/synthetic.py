@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 from perennial.config import GeneratorSource, Source
 from perennial.errors import InputError
-from perennial.systems import System
+from perennial.systems import System, no_features
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from perennial.config_features import Features
 
-def contract(source: Source) -> Contract:
+
+def contract(source: Source, features: Features | None = None) -> Contract:
     """Numbered features without a unit, and the class as text."""
+    no_features("synthetic", features)
     from perennial.data.generate import feature_names
 
     knobs = _generator(source)
@@ -44,7 +47,7 @@ def collect(source: Source, seed: int) -> pd.DataFrame:
     return generate(_generator(source), seed)
 
 
-def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
+def prepare(records: pd.DataFrame, source: Source, features: Features | None = None) -> pd.DataFrame:
     """The samples as they are: what is generated needs no features made from it."""
     return records.copy()
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from perennial.config import FileSource, Source
 from perennial.config_web import WebSource
 from perennial.errors import InputError, UnknownNameError
-from perennial.systems import System
+from perennial.systems import System, no_features
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from perennial.config_features import Features
 
 COLUMNS = (
     Column("id", "text", "digest of the listing's content", role="id"),
@@ -58,13 +60,14 @@ SCRAPED_ONLY = (
 LAST_YEAR = 2100
 
 
-def contract(source: Source) -> Contract:
+def contract(source: Source, features: Features | None = None) -> Contract:
     """The listing's columns: for a file the source's names become aliases, for pages the feed's fields decide.
 
     Raises:
         UnknownNameError: where `source.columns` maps to a column that there is not.
         InputError: where the pages' feed has no price, or the source is of a kind that holds no listings.
     """
+    no_features("used_cars", features)
     if isinstance(source, WebSource):
         return _of_pages(source)
     return _of_file(_file(source))
@@ -82,7 +85,7 @@ def collect(source: Source, seed: int) -> pd.DataFrame:
     return listings.assign(time=day, known_at=day)
 
 
-def prepare(records: pd.DataFrame, source: Source) -> pd.DataFrame:
+def prepare(records: pd.DataFrame, source: Source, features: Features | None = None) -> pd.DataFrame:
     """The listings as they are: every feature is a column of the source, of a scraped one the latest state."""
     from perennial.data.records import current
 
