@@ -65,6 +65,7 @@ def show_collection(
     """Prints what came from which feed, the dataset version, and what to type next with the config at `path`."""
     from commands.show import show, shown, table
     from perennial.home import home
+    from perennial.live.report.text import count_text
 
     feeds = table("feed", "requests", "unchanged", "MB", "MB saved", "rows", "rejected", "failed")
     for f in collection.feeds if collection else ():
@@ -75,6 +76,8 @@ def show_collection(
     facts = table(header=False)
     changed = f", {collection.added:,} new and {collection.revised:,} revised" if collection else ""
     facts.add_row("dataset", f"version {reference.version}: {reference.rows:,} records{changed}")
+    if collection and collection.unfinished:
+        facts.add_row("unfinished", f"{count_text(collection.unfinished, 'row')} left to a later collection")
     facts.add_row("digest", reference.fingerprint)
     facts.add_row("profile", shown(home().profiles / config.system / f"{reference.version}.html"))
     facts.add_row("next", f"python run.py data log --config {path}")

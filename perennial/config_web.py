@@ -213,6 +213,11 @@ class Feed(Section):
     available_after_s: float | None = option(
         None, about="delay after event_time; without it and without a field, when it was collected", unit="s"
     )
+    unfinished: Literal["keep", "skip"] = option(
+        "keep",
+        about="what a row does that is read before it is available by its own times, such as today's candle: "
+        "skip leaves it to a later collection",
+    )
     headers: dict[str, str] = option({}, about="further request headers; env:NAME for secrets")
     robots: bool = option(
         True, about="whether robots.txt is obeyed; an API for programs may close itself to crawlers"

@@ -238,7 +238,7 @@ class Collection(Fact):
     """One finished collection: when, what came, what was breached, and the dataset version after it.
 
     `dataset` is None where nothing has ever been committed; `added` and `revised` count records that the
-    dataset version gained. Times are ISO 8601 in UTC.
+    dataset version gained, `unfinished` rows that were left to a later collection. Times are ISO 8601 in UTC.
     """
 
     system: str
@@ -249,6 +249,7 @@ class Collection(Fact):
     breaches: tuple[Breach, ...] = ()
     added: int = 0
     revised: int = 0
+    unfinished: int = 0
     dataset: DatasetReference | None = None
     quarantine_path: str = ""
 

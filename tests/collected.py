@@ -51,7 +51,7 @@ def collected(of: Config, folder: Path, now: datetime = NOW) -> pd.DataFrame:
     failed = {f.feed: f.failed for f in crawled.facts if f.failed}
     assert not failed, failed
     frames = [
-        records.to_frame(name, feed, crawl.rows(folder, crawled.number, name))
+        records.finished(records.to_frame(name, feed, crawl.rows(folder, crawled.number, name)), feed)
         for name, feed in of.source.feeds.items()
     ]
     return records.merge(None, records.together(frames)).added

@@ -326,6 +326,18 @@ def test_findings_name_gaps_repeats_revisions_and_early_knowledge() -> None:
     assert "14 (0.7 %) of the records could be known before they happened" in told
 
 
+def test_a_feed_is_not_missing_the_fields_of_another() -> None:
+    days = pd.date_range("2026-01-01", periods=400, freq="D", tz="UTC")
+    frame = pd.DataFrame({"feed": ["index", "candles"] * 200, "key": range(400), "event_time": days})
+    frame = frame.assign(available_at=days, collected_at=days, source="http://127.0.0.1/", raw="0" * 64)
+    is_index = (frame["feed"] == "index").to_numpy()
+    frame["points"] = np.where(is_index, np.arange(400.0), np.nan)
+    frame["close"] = np.where(~is_index & (np.arange(400) % 8 != 1), 100.0 + np.arange(400.0) ** 2, np.nan)
+    found = explore(frame, "two feeds", {}, seed=0, evidently=False)
+    assert "50 (25.0 %)" in found.html
+    assert found.findings == ("1 column lacks at least 20 % of its values: close (25 %).",)
+
+
 def test_rows_that_repeat_are_those_that_pandas_finds() -> None:
     rng = np.random.default_rng(5)
     frame = pd.DataFrame(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from perennial.config_web import RESERVED, Feed
 from perennial.data.answer import CollectedRow
 from perennial.data.content import COLUMNS, canonical
-from perennial.data.records import as_of, current, join_series, merge, to_frame, together
+from perennial.data.records import as_of, current, finished, join_series, merge, to_frame, together
 from perennial.data.revisions import rebase
 from perennial.errors import DatasetError, InputError
 
@@ -163,6 +163,15 @@ def test_a_time_must_be_a_field_of_times():
         InputError, match="feed ads: expected event_time to name a field with `parse: time`, found id"
     ):
         collected(({"id": "a"}, 0), event_time="id")
+
+
+@pytest.mark.parametrize("unfinished, left", [("keep", [0, 1, 23]), ("skip", [0])])
+def test_what_is_read_before_it_is_available_may_wait(unfinished, left):
+    rules = feed(event_time="at", available_after_s=86_400, unfinished=unfinished)
+    moments = [(START + timedelta(hours=h)).isoformat() for h in (0, 1, 23)]
+    rows = [row({"id": str(n), "at": at}, hours=24) for n, at in enumerate(moments)]
+    kept = finished(to_frame("ads", rules, rows), rules)
+    assert hours(kept["event_time"]) == left
 
 
 def test_rows_of_other_feeds_are_passed_over():

@@ -44,7 +44,7 @@ def take_in(gathered: Collection, source: WebSource, places: Places, now: dateti
     for case in found.values():
         for note in promises.notes(*case):
             logger.info("%s", note)
-    collected = _collected(gathered, source, places)
+    collected, unfinished = _collected(gathered, source, places)
     before = dataset.latest(places.dataset)
     if breaches:
         path = places.quarantine / f"collection-{gathered.number}.parquet"
@@ -56,7 +56,12 @@ def take_in(gathered: Collection, source: WebSource, places: Places, now: dateti
         if merged.rejected:
             logger.warning("%s rows have no key or no event_time and were left out", f"{merged.rejected:,}")
         reference = dataset.append(merged.added, places.dataset, {"collection": str(gathered.number)})
-        verdict = {"added": merged.new, "revised": merged.revised, "dataset": reference}
+        verdict = {
+            "added": merged.new,
+            "revised": merged.revised,
+            "unfinished": unfinished,
+            "dataset": reference,
+        }
     judged = gathered.model_copy(update={**verdict, "finished_at": now.isoformat(timespec="seconds")})
     kept = collection_log.append(places.memory, judged)
     crawl.finish(places.memory, gathered.number, good=kept.good)
@@ -105,10 +110,11 @@ def _of_feed(collections: list[Collection], feed: str) -> list[FeedFacts]:
     return [facts for collection in collections for facts in collection.feeds if facts.feed == feed]
 
 
-def _collected(gathered: Collection, source: WebSource, places: Places) -> pd.DataFrame:
-    return records.together(
-        [
-            records.to_frame(name, feed, crawl.rows(places.memory, gathered.number, name))
-            for name, feed in source.feeds.items()
-        ]
-    )
+def _collected(gathered: Collection, source: WebSource, places: Places) -> tuple[pd.DataFrame, int]:
+    """The rows of a collection as records, and how many more were not finished when they were read."""
+    frames = [
+        records.to_frame(name, feed, crawl.rows(places.memory, gathered.number, name))
+        for name, feed in source.feeds.items()
+    ]
+    finished = [records.finished(*pair) for pair in zip(frames, source.feeds.values(), strict=True)]
+    return records.together(finished), sum(map(len, frames)) - sum(map(len, finished))

@@ -57,6 +57,13 @@ def to_frame(feed_name: str, feed: Feed, rows: Iterable[CollectedRow]) -> pd.Dat
     )
 
 
+def finished(frame: pd.DataFrame, feed: Feed) -> pd.DataFrame:
+    """The records of a feed without those that its config calls unfinished: read before they were available."""
+    if feed.unfinished == "keep":
+        return frame
+    return frame[~(frame["available_at"] > frame["collected_at"])].reset_index(drop=True)
+
+
 def together(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The records of several feeds in one frame, in their order; another feed's fields are missing.
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from perennial.data import content
 from perennial.data.exploration.associations import PAIR_ROWS, associations
 from perennial.data.exploration.coverage import Coverage, coverage
 from perennial.data.exploration.evidently_summary import Part, Summary, harmless, summary
+from perennial.data.exploration.feeds import own_rows, within
 from perennial.data.exploration.missing import pattern
 from perennial.data.exploration.page import Views, exploration_html
 from perennial.data.exploration.reading import (
@@ -84,12 +86,13 @@ def explore(
     names = display_names(list(frame.columns))
     sections = []
     for place, name in enumerate(names):
-        seen = read(frame.iloc[:, place], place, name, positions, contract)
+        values = frame.iloc[:, place]
+        seen = within(read(values, place, name, positions, contract), values, own_rows(frame, place))
         sections.append(_section(seen))
     columns = [s.seen for s in sections]
     covered, times = _coverage(frame, columns, contract)
     repeats = _repeats(frame, columns, contract)
-    paired = associations(columns, chosen(len(positions), PAIR_ROWS, seed))
+    paired = associations(_paired(frame, columns), chosen(len(positions), PAIR_ROWS, seed))
     told = worries(len(frame), [str(n) for n in frame.columns], sections, covered, repeats, paired)
     found, names_there = Summary({}, {}, {}, ""), dict[str, str]()
     if evidently:
@@ -118,6 +121,13 @@ def explore(
 
 def _encodable(html: str) -> str:
     return html.encode("utf-8", "replace").decode("utf-8")
+
+
+def _paired(frame: pd.DataFrame, columns: Sequence[Seen]) -> list[Seen]:
+    """The columns whose associations say something: of a dataset, what was collected and not how."""
+    if not content.is_collected(frame.columns):
+        return list(columns)
+    return [c for c in columns if str(frame.columns[c.place]) not in content.COLUMNS]
 
 
 def _section(seen: Seen) -> Section:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from perennial.data.exploration.feeds import own_rows
 from perennial.data.exploration.histogram import Floats
 from perennial.data.exploration.reading import Seen
 
@@ -34,7 +35,8 @@ class Pattern:
 def pattern(frame: pd.DataFrame, columns: Sequence[Seen], times: Floats | None) -> Pattern | None:
     """The pattern of the columns that miss a value somewhere but not everywhere; None where there is none.
 
-    Blocks hold equally many rows; rows without a time come last.
+    Blocks hold equally many rows; rows without a time come last. Of several feeds, a column's shares are of the
+    rows of those feeds that have it.
     """
     partial = [c for c in columns if 0 < c.missing < c.rows]
     if not partial:
@@ -46,17 +48,18 @@ def pattern(frame: pd.DataFrame, columns: Sequence[Seen], times: Floats | None) 
     block = np.empty(rows, dtype=np.int64)
     block[order] = np.arange(rows) * blocks // rows
     sizes = np.bincount(block, minlength=blocks)
-    shares = tuple(
-        tuple(
-            (np.bincount(block[frame.iloc[:, c.place].isna().to_numpy()], minlength=blocks) / sizes).tolist()
-        )
-        for c in drawn
-    )
+
+    def shares_of(column: Seen) -> tuple[float, ...]:
+        own = own_rows(frame, column.place)
+        missing = frame.iloc[:, column.place].isna().to_numpy() & own
+        counted = np.bincount(block[own], minlength=blocks)
+        return tuple((np.bincount(block[missing], minlength=blocks) / np.maximum(counted, 1)).tolist())
+
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     starts = first + 1.0 if times is None else times[order[first]]
     return Pattern(
         names=tuple(c.name for c in drawn),
-        shares=shares,
+        shares=tuple(map(shares_of, drawn)),
         starts=tuple(starts.tolist()),
         by_time=times is not None,
         rows_per_block=int(sizes.max()),
