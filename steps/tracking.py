@@ -20,6 +20,7 @@ from perennial.evidence import Evaluation, Outcome, SearchResult
 from perennial.live.bundle import Bundle
 
 logger = logging.getLogger(__name__)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs, with a trace, what it raises
 
 
 @step(enable_cache=False, experiment_tracker=True)
