@@ -9,6 +9,7 @@ BENCHMARKS = {
     "collect": "collecting a local site of 2,000 pages beside Scrapy and Crawlee",
     "overhead": "a training run beside a bare ZenML pipeline of as many empty steps, and a plain script",
     "profile": "time and memory of the exploratory report of a dataset of 1 M rows x 20 columns",
+    "search": "our search beside scikit-learn's RandomizedSearchCV: wall time and error of what they choose",
     "startup": "how long `run.py --help` and `run.py status` take",
     "used_cars": "accuracy and time on the real listings, for several seeds of the hold-out",
 }

@@ -90,6 +90,7 @@ def facts(ready: Ready) -> dict[str, Any]:
         "version": manifest.version,
         **{name: getattr(manifest, name) for name in told},
         "classes": list(ready.bundle.rule.classes),
+        "threshold": ready.bundle.rule.threshold if len(ready.bundle.rule.classes) == 2 else None,
         "digest": ready.bundle.digest,
         "dataset": {name: value for name, value in manifest.dataset.items() if name != "uri"},
         "parity": dict(manifest.parity),

@@ -65,14 +65,17 @@ def load_config(path: str, settings: tuple[str, ...] = ()) -> Loaded[Config]:
     from perennial.config import Config
     from perennial.config_file import load
     from perennial.errors import ConfigError, Violation
-    from perennial.learn.candidates import check_candidates
+    from perennial.learn.candidate_checks import check_candidates
     from perennial.learn.promote import check_promotion
 
     loaded = load(path, Config, settings)
     config = loaded.config
-    task = systems.get(config.system).task
+    system = systems.get(config.system)
+    task = system.task
     found = [
-        *check_candidates(config.learn, task),
+        *check_candidates(
+            config.learn, task, lambda: system.contract(config.source, config.features).features
+        ),
         *check_promotion(config.promotion, task),
         *_check_feeds(config.source),
     ]

@@ -45,6 +45,7 @@ def train(config: Config, stack: str, cache: bool = True, dataset_version: int |
         open_for_runs(stack)
 
         from pipelines.source_digest import source_digest
+        from pipelines.stack import read
         from pipelines.summary import summarise
         from pipelines.training import training
 
@@ -60,6 +61,7 @@ def train(config: Config, stack: str, cache: bool = True, dataset_version: int |
             digests,
             str(releases),
             dataset_version,
+            read(stack).compute,
             cache=None if cache else False,
         )
     outputs = {step: done.steps[step].output.load() for step in ("evaluate", "judge", "promote")}

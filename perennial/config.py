@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator
 
 from perennial.config_features import Features
+from perennial.config_search import RandomSearch, Search
 from perennial.config_section import Part, SecretReference, Section, Share, option
 from perennial.config_web import WebSource
 from perennial.cron import read_cron
@@ -59,6 +60,12 @@ class Checks(Section):
     new_columns: Literal["note", "warning", "block"] = option(
         "warning", about="what a column does that the contract does not know"
     )
+    leaks: Literal["warning", "block"] = option(
+        "block", about="what a column does that knows what could not be known when its row was predicted"
+    )
+    allowed_leaks: tuple[str, ...] = option(
+        (), about="columns that look like leaks and are none, because somebody has found out why"
+    )
 
 
 class Profile(Section):
@@ -82,19 +89,28 @@ class GroupedSplit(Section):
 
 
 class TimeSplit(Section):
-    """Hold-out of the latest rows, with a gap before it."""
+    """Hold-out of the latest rows, with a gap before it. A row is placed by when it was predicted."""
 
     kind: Literal["time"] = option(about="tag of this variant")
     holdout: Part = option(0.2, about="share of the rows that nothing is fitted or tuned on", unit="1")
     since: datetime | None = option(
-        None, about="where the hold-out starts (UTC), in place of a share; none means the share"
+        None,
+        about="from when on rows are held out (UTC), by when they were predicted; none means by the share",
     )
-    gap_hours: float = option(0.0, about="time left out between training and hold-out", unit="h", ge=0)
+    gap_hours: float = option(
+        0.0,
+        about="least time between the truth of a training row and the first held-out prediction",
+        unit="h",
+        ge=0,
+    )
     first: Part = option(
         0.5, about="share of the training rows before the first fold that validates", unit="1"
     )
     window_days: float | None = option(
-        None, about="how far back a fold trains; none means everything before", unit="days", gt=0
+        None,
+        about="how far back a fold trains, by when rows were predicted; none means everything before",
+        unit="days",
+        gt=0,
     )
 
 
@@ -106,21 +122,29 @@ class Candidate(Section):
 
     name: str = option(about="which candidate (see `perennial.learn.models`)")
     parameters: dict[str, Any] = option({}, about="fixed parameters, by the learner's own names")
-    trials: int = option(
-        0, about="random draws from its search space besides the fixed one", unit="trials", ge=0
-    )
+    trials: int = option(0, about="draws from its search space besides the fixed one", unit="trials", ge=0)
 
 
 class Learn(Section):
     """Which models are tried, and how long the search may take."""
 
     target_scale: Literal["identity", "log"] = option("identity", about="scale on which a number is learned")
+    relative_to: str | None = option(
+        None,
+        about="feature from which the target is told as a difference, on the log scale as a ratio; none for none",
+    )
     candidates: tuple[Candidate, ...] = option(
         about="the models on trial; the first is the default", min_length=1
     )
+    search: Search = option(RandomSearch, about="how draws from the search spaces are made and scored")
     folds: int = option(5, about="cross-validation folds inside the training rows", unit="folds", ge=2, le=20)
     budget_s: float = option(300.0, about="time after which no new trial starts", unit="s", gt=0)
     search_rows: int = option(0, about="rows that the search uses at most; 0 for all", unit="rows", ge=0)
+    threshold: Literal["half", "f1"] = option(
+        "half",
+        about="above which probability the second of two classes is answered: 0.5, or where F1 is greatest out of "
+        "fold in training",
+    )
     default_margin: float = option(
         1.0,
         about="how far a candidate must be ahead of the default to replace it",
@@ -146,6 +170,20 @@ class Evaluate(Section):
     prediction_level: Share = option(0.9, about="nominal coverage of a prediction interval", unit="1")
 
 
+class TooGood(Section):
+    """A value beyond which a metric is not believed, unless somebody has found out why."""
+
+    metric: str = option(about="name of the metric")
+    baseline: str = option(
+        "", about="name of a baseline: the bound is then of the ratio to its value; none for the value itself"
+    )
+    bound: float = option(
+        about="least value that is believed of a metric that ends in _error, greatest of one that ends in _score",
+        unit="metric",
+    )
+    explained: str = option("", about="why a value beyond the bound is no leak; it then stops nothing")
+
+
 class Promotion(Section):
     """The rules that a challenger must pass. All are switched on."""
 
@@ -161,6 +199,36 @@ class Promotion(Section):
         about="loss by which a challenger may trail and still count as not worse, of the champion's",
         unit="1",
         ge=0,
+    )
+    coverage_tolerance: Share = option(
+        0.02,
+        about="how far the coverage of a prediction interval may be from its level, beyond what its sampling error "
+        "explains",
+        unit="1",
+    )
+    calibration_error: float = option(
+        0.1,
+        about="greatest expected calibration error of class probabilities, beyond what its sampling error explains",
+        unit="1",
+        ge=0,
+        le=1,
+    )
+    segment_margin: float = option(
+        0.1,
+        about="loss by which a challenger may trail the champion (or else the best baseline) in a segment, of theirs",
+        unit="1",
+        ge=0,
+    )
+    segment_rows: int = option(
+        100, about="fewest unseen rows of a segment that is compared", unit="rows", ge=30
+    )
+    latency_ms: float = option(50.0, about="longest time to answer one row, median", unit="ms", gt=0)
+    latency_p99_ms: float = option(
+        250.0, about="longest time to answer one row, 99th percentile", unit="ms", gt=0
+    )
+    size_mb: float = option(500.0, about="largest model file that serves", unit="MB", gt=0)
+    too_good: tuple[TooGood, ...] = option(
+        (), about="metrics beyond which a model is not believed: a leak is likelier than such a gain"
     )
 
 

@@ -19,14 +19,26 @@ class SeriesFeatures(Section):
     every_hours: float = option(
         24.0, about="time between origins, counted from midnight UTC", unit="h", gt=0, le=168
     )
+    first_hour: float = option(
+        0.0, about="when origins are, if not at midnight UTC: hours after it", unit="h", ge=0, lt=24
+    )
     zone: str = option("UTC", about="time zone of the people whose days and weeks the series follows")
     country: str = option(
         "", about="country whose holidays count (ISO 3166, such as DE); none for no holidays"
+    )
+    lags: Literal["difference", "ratio"] = option(
+        "difference",
+        about="how earlier values are told: their difference from the mean of the last week, or their ratio to it "
+        "(for a series that never nears zero)",
     )
     given: tuple[str, ...] = option(
         (),
         about="fields of further feeds, as FEED.FIELD, that are known for the hour that is predicted, such as a "
         "weather forecast; only what was available at the origin is used",
+    )
+    degree_days: bool = option(
+        True,
+        about="whether given temperatures (unit degC) are told as degree days too; a short history has no use",
     )
 
     @field_validator("zone")

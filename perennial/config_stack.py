@@ -68,6 +68,30 @@ class KubernetesOrchestrator(Section):
     registry: str = option(about="container registry that the cluster pulls from")
 
 
+class ThreadsCompute(Section):
+    """Fits run in threads of the step's own process, `learn.threads` at once."""
+
+    kind: Literal["threads"] = option("threads", about="tag of this variant")
+
+
+class ProcessesCompute(Section):
+    """Fits run in processes of this machine, over one memory-mapped copy of the rows."""
+
+    kind: Literal["processes"] = option("processes", about="tag of this variant")
+    workers: int = option(0, about="processes; 0 for learn.threads", unit="processes", ge=0)
+
+
+class DaskCompute(Section):
+    """Fits run on a Dask cluster whose workers have this code and the lock's packages."""
+
+    kind: Literal["dask"] = option("dask", about="tag of this variant")
+    address: str = option(about="address of the scheduler", pattern=r"^[a-z]+://[^/\s]+")
+    timeout_s: float = option(30.0, about="how long to wait for the scheduler and a worker", unit="s", gt=0)
+
+
+Compute = Annotated[ThreadsCompute | ProcessesCompute | DaskCompute, Field(discriminator="kind")]
+
+
 class Stack(Section):
     """Where all this runs."""
 
@@ -83,4 +107,5 @@ class Stack(Section):
     orchestrator: Annotated[LocalOrchestrator | KubernetesOrchestrator, Field(discriminator="kind")] = option(
         about="what runs the steps"
     )
+    compute: Compute = option(ThreadsCompute, about="what fits the models of a search")
     releases: str = option("", about="folder of bundles and ledgers; empty for releases/ of the state folder")

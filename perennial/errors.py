@@ -6,10 +6,12 @@ mend (exit code 2, HTTP 400); every other `PerennialError` is a failure of the r
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class PerennialError(Exception):
     """Anything that Perennial itself reports; `exit_code` is what `run.py` ends with."""
 
     exit_code = 1
+
+    def __reduce__(self) -> Any:
+        """How an error travels from a worker process: by its sentence, since every kind takes facts of its own."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InputError(PerennialError):

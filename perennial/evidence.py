@@ -41,7 +41,8 @@ class Metric(Fact):
 class Trial(Fact):
     """One candidate with one set of parameters, cross-validated inside the training rows.
 
-    `score` is the mean of the task's primary metric over `folds`; `seconds` the time of the whole trial.
+    `score` is the mean of the task's primary metric over `folds`; `seconds` the time of all its fits. `share` is
+    the share of a fold's training rows that they used.
     """
 
     candidate: str
@@ -50,15 +51,22 @@ class Trial(Fact):
     score: float
     folds: tuple[float, ...]
     seconds: float
+    share: float = 1.0
 
 
 class SearchResult(Fact):
-    """All trials of a search in the order they ran, and the one that was chosen."""
+    """All trials of a search in the order they ran, and the one that was chosen.
+
+    Only `trials` were scored on every fold and with all rows, so that their scores can be compared. Those in
+    `early` were given up on fewer rows or folds.
+    """
 
     trials: tuple[Trial, ...]
     best: Trial
     budget_exhausted: bool = Field(description="True when the time budget ended the search early")
     skipped: tuple[str, ...] = Field(default=(), description="a sentence per candidate that could not run")
+    early: tuple[Trial, ...] = Field(default=(), description="what a search gave up before it was finished")
+    kind: str = Field(default="random", description="how it was searched: random, halving or optuna")
 
 
 class Comparison(Fact):
@@ -139,14 +147,15 @@ class Judgement(Fact):
     """A decision with what it rests on.
 
     `champion` is the version that served when the evidence was gathered ("" for none), `ledger_head` the
-    number of the ledger's last entry then (0 for an empty ledger): a promotion that finds another head has
-    lost.
+    number of the ledger's last entry then (0 for an empty ledger): a promotion that finds a newer promotion or
+    rollback has lost. `measured` holds what `perennial.learn.measured` found, as JSON values.
     """
 
     decision: Decision
     champion: str
     against_champion: Comparison | None
     ledger_head: int
+    measured: dict[str, Any] = Field(default_factory=dict)
 
 
 class Outcome(Fact):

@@ -59,6 +59,11 @@ class Home:
         return self.root / "profiles"
 
     @property
+    def searches(self) -> Path:
+        """What unfinished searches have done, a folder per system; may be deleted at any time."""
+        return self.root / "searches"
+
+    @property
     def schedules(self) -> Path:
         """What `run.py schedule` remembers, a folder per system: last runs, pauses, locks."""
         return self.root / "schedules"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 from perennial.config_file import secret
 from perennial.config_stack import (
+    DaskCompute,
     FolderArtifacts,
     KubernetesOrchestrator,
     S3Artifacts,
@@ -41,6 +43,7 @@ def check_stack(name: str, folder: Path) -> list[Tried]:
     """Every part of the stack called `name`, tried for real; raises UnknownNameError or ConfigError."""
     stack = read(name)
     store, artifacts, tracking, runner = stack.metadata, stack.artifacts, stack.tracking, stack.orchestrator
+    compute = stack.compute
     return [
         _server(store) if isinstance(store, ServerStore) else _folder("metadata", folder),
         _folder("artifacts", folder / "artifacts")
@@ -52,6 +55,7 @@ def check_stack(name: str, folder: Path) -> list[Tried]:
         tried("orchestrator", lambda: _kubernetes(runner))
         if isinstance(runner, KubernetesOrchestrator)
         else Tried("orchestrator", True, "steps run in this process"),
+        *([tried("compute", lambda: _dask(compute))] if isinstance(compute, DaskCompute) else []),
     ]
 
 
@@ -125,6 +129,18 @@ def _kubernetes(runner: KubernetesOrchestrator) -> str:
     config.load_kube_config(context=runner.context or None)
     found = client.VersionApi().get_code().git_version
     return f"cluster {runner.context or '(in cluster)'} answers, version {found}"
+
+
+def _dask(compute: DaskCompute) -> str:
+    from perennial.learn.workers import open_workers
+
+    with open_workers(compute, 1, None) as workers:
+        versions = dict(workers.as_done(_python, [(0, None)]))
+    return f"{compute.address} answers, {workers.count} fits at once, Python {versions[0]}"
+
+
+def _python(_shared: None, _item: None) -> str:
+    return platform.python_version()
 
 
 def _answers(url: str) -> str:

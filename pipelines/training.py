@@ -8,6 +8,7 @@ from zenml.enums import ExecutionMode
 
 import materializers  # noqa: F401  (first registration wins)
 from perennial.config import Config
+from perennial.config_stack import DaskCompute, ProcessesCompute, ThreadsCompute
 from pipelines.source_digest import cache_key
 from steps.check import check
 from steps.collect import collect
@@ -21,6 +22,8 @@ from steps.search import search
 from steps.split import split
 from steps.tracking import track
 
+THREADS = ThreadsCompute()
+
 
 @pipeline(
     name="training",
@@ -28,7 +31,11 @@ from steps.tracking import track
     execution_mode=ExecutionMode.FAIL_FAST,
 )
 def training(
-    config: Config, digests: dict[str, str], releases: str, dataset_version: int | None = None
+    config: Config,
+    digests: dict[str, str],
+    releases: str,
+    dataset_version: int | None = None,
+    compute: ThreadsCompute | ProcessesCompute | DaskCompute = THREADS,
 ) -> None:
     """One challenger from collection to verdict. Every step gets its own config section alone.
 
@@ -37,19 +44,20 @@ def training(
         digests: SHA-256 of the `config` and of the `code`, for the bundle's manifest.
         releases: the folder of bundles and ledgers.
         dataset_version: which version to train on; None means the newest.
+        compute: what fits the models of the search, from the stack file.
     """
     system, seed = config.system, config.seed
     dataset = collect(system, config.source, seed, dataset_version)
     table, checks = check(dataset, system, config.source, config.features, config.checks)
     train, holdout = split(table, config.split, seed)
-    found = search(train, system, config.split, config.learn, seed)
+    found = search(train, system, config.split, config.learn, seed, compute)
     model = fit(train, found, config.split, config.learn, config.evaluate.prediction_level, seed)
     evaluation = evaluate(model, train, holdout, system, config.evaluate, seed)
     bundle = package(
         model, train, holdout, evaluation, dataset, system, config.bundle, digests, seed, releases
     )
     judgement = judge(
-        bundle, evaluation, holdout, config.promotion, config.evaluate.resamples, seed, releases
+        bundle, evaluation, train, holdout, config.promotion, config.evaluate.resamples, seed, releases
     )
     outcome = promote(bundle, evaluation, judgement, releases)
     page, plots = report(bundle, dataset, checks, found, evaluation, judgement)

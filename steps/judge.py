@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Annotated
 
 from zenml import step
 
+from perennial import systems
 from perennial.config import Promotion
 from perennial.evidence import Evaluation, Judgement
 from perennial.home import home
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 def judge(
     bundle: Bundle,
     evaluation: Evaluation,
+    train: Table,
     holdout: Table,
     rules: Promotion,
     resamples: int,
@@ -30,7 +33,10 @@ def judge(
     releases: str,
 ) -> Annotated[Judgement, "judgement"]:
     """The decision, with the champion and the ledger's head that it rests on."""
-    public_key = home().keys / sign.PUBLIC
-    judgement = learn_judge(bundle, evaluation, holdout, rules, resamples, seed, Path(releases), public_key)
+    plugin, places = systems.get(bundle.manifest.system), (Path(releases), home().keys / sign.PUBLIC)
+    segments = tuple(dict.fromkeys(filter(None, (*plugin.segments, plugin.horizon))))
+    judgement = learn_judge(
+        bundle, evaluation, train, holdout, rules, segments, resamples, seed, *places, time.perf_counter
+    )
     logger.info("judged %s against %s", bundle.manifest.version, judgement.champion or "no champion")
     return judgement

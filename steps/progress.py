@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from perennial.data.crawl.engine import Advance
-from perennial.evidence import Trial
+from perennial.learn.search.runner import Standing
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[Trial], None]]:
-    """A function to call after every trial; the bar shows the best score so far."""
+def search_progress() -> Iterator[Callable[[Standing], None]]:
+    """A function to call with how a search stands; the bar names the best so far, and what runs now."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("search"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[facts]}", markup=False),
+    )
     console = Console(stderr=True)
-    scores: list[float] = []
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task("search", total=None, facts="")
 
-        def advance(trial: Trial) -> None:
-            scores.append(trial.score)
-            best = max(scores) if trial.metric.endswith("_score") else min(scores)
-            bar.update(task, advance=1, description=f"{what}: best {trial.metric} {best:.4g}")
+        def advance(now: Standing) -> None:
+            bar.update(task, completed=now.done, total=now.planned, facts=search_facts(now))
 
         yield advance
+
+
+def search_facts(now: Standing) -> str:
+    """The best draw so far and its score, and what runs now, in one line."""
+    best, facts = now.best, []
+    if best is not None:
+        part = "" if best.share == 1.0 else f" on {best.share:.0%} of the rows"
+        facts.append(f"best {best.candidate}: {best.metric} {best.score:.4g}{part}")
+    running = Counter(f"{u.candidate}{'' if u.share == 1.0 else f' on {u.share:.0%}'}" for u in now.running)
+    if running:
+        facts.append("now " + ", ".join(f"{n} x {what}" if n > 1 else what for what, n in running.items()))
+    return "; ".join(facts)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A release, where the decision says so and nobody was faster."""
+"""A release, where the decision says so and nobody was faster; either way an entry in the ledger."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from zenml import step
 
 from perennial.evidence import Evaluation, Judgement, Outcome
 from perennial.home import home
-from perennial.live import release, sign
+from perennial.live import sign
 from perennial.live.bundle import Bundle
+from perennial.live.outcome import settle
 
 logger = logging.getLogger(__name__)
 
@@ -22,25 +23,8 @@ def promote(
     bundle: Bundle, evaluation: Evaluation, judgement: Judgement, releases: str
 ) -> Annotated[Outcome, "outcome"]:
     """What became of the challenger; raises StalePromotionError where it was judged against an older champion."""
-    manifest, decision, champion = bundle.manifest, judgement.decision, judgement.champion
-    outcome = Outcome(
-        promoted=decision.promote,
-        version=manifest.version,
-        champion=manifest.version if decision.promote else champion,
-        sentence=f"promoted {manifest.version} in place of {champion or 'nothing'}"
-        if decision.promote
-        else f"kept {champion or 'nothing'}, not {manifest.version}: {' '.join(decision.sentences(passed=False))}",
-    )
-    if decision.promote:
-        release.promote(
-            Path(releases),
-            manifest.system,
-            bundle.as_reference(),
-            decision,
-            judgement.ledger_head,
-            home().keys / sign.PUBLIC,
-            datetime.now(UTC),
-            evidence={"evaluation": evaluation.model_dump(mode="json", exclude={"details"})},
-        )
+    evidence = {"evaluation": evaluation.model_dump(mode="json", exclude={"details"})}
+    public_key = home().keys / sign.PUBLIC
+    outcome = settle(Path(releases), bundle, judgement, public_key, datetime.now(UTC), evidence)
     logger.info("%s", outcome.sentence)
     return outcome

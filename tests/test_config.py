@@ -17,7 +17,7 @@ from perennial.errors import ConfigError, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEMS = sorted((ROOT / "configs").glob("*.yaml"))
-WITH_BASE = sorted(p for f in ("demo", "sites") for p in (ROOT / "configs" / f).glob("*.yaml"))
+WITH_BASE = sorted(p for f in ("demo", "files", "sites") for p in (ROOT / "configs" / f).glob("*.yaml"))
 STACKS = sorted((ROOT / "configs" / "stacks").glob("*.yaml"))
 
 

@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from perennial.config import GroupedSplit, StratifiedSplit, TimeSplit
 from perennial.data.splits import folds, split
@@ -160,13 +162,125 @@ def test_folds_validate_every_row_once_in_equal_parts(rules):
 
 def test_time_folds_expand_and_look_ahead_only():
     whole = table()
-    found = folds(whole, TIME, 4, 7)
+    found = folds(whole, TIME.model_copy(update={"first": 0.2}), 4, 7)
     assert len(found) == 4
     for train, valid in found:
         assert hours(whole)[train].max() <= hours(whole)[valid].min() - 5
         assert len(valid) == pytest.approx(200, abs=10)
     for (early, _), (late, _) in itertools.pairwise(found):
         assert set(early) < set(late)
+
+
+def forecasts(
+    origins: int = 60, horizon_h: int = 48, every_h: int = 24, short: float = 0.0, seed: int = 0
+) -> Table:
+    """Every `every_h` an origin with rows for each of the next hours, in random order; a share left out."""
+    rng = np.random.default_rng(seed)
+    origin = np.repeat(np.arange(origins) * every_h, horizon_h)
+    ahead = np.tile(np.arange(horizon_h), origins)
+    kept = rng.permutation(len(origin))[: max(1, round((1 - short) * len(origin)))]
+    begin = pd.Timestamp("2020-01-01", tz="UTC")
+    frame = pd.DataFrame(
+        {
+            "id": [f"{o} {a}" for o, a in zip(origin[kept], ahead[kept], strict=True)],
+            "time": begin + pd.to_timedelta(origin[kept] + ahead[kept], unit="h"),
+            "known_at": begin + pd.to_timedelta(origin[kept], unit="h"),
+            "load": 1.0,
+        }
+    )
+    roles = (("id", "text", "id"), ("time", "time", "time"), ("known_at", "time", "known_at"))
+    columns = [Column(name, kind, name, role=role) for name, kind, role in roles]
+    return Table(frame, Contract("grid", (*columns, Column("load", "number", "load", role="target"))))
+
+
+def moments(chosen: Table, rows) -> tuple[set, pd.Series]:
+    """The origins of some rows, and the times of their targets."""
+    return set(chosen.frame["known_at"].iloc[rows]), chosen.frame["time"].iloc[rows]
+
+
+@given(
+    origins=st.integers(8, 40),
+    horizon_h=st.integers(1, 60),
+    every_h=st.integers(1, 48),
+    short=st.sampled_from([0.0, 0.3]),
+    gap_hours=st.sampled_from([0.0, 1.0, 30.0]),
+    first=st.sampled_from([0.3, 0.5, 0.8]),
+    window_days=st.sampled_from([None, 4.0]),
+    at_origin=st.floats(0.3, 0.9),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_training_truth_lies_after_an_origin_that_validates(
+    origins, horizon_h, every_h, short, gap_hours, first, window_days, at_origin, seed
+):
+    whole = forecasts(origins, horizon_h, every_h, short, seed)
+    since = pd.Timestamp("2020-01-01", tz="UTC") + pd.Timedelta(hours=at_origin * origins * every_h)
+    rules = TimeSplit(kind="time", since=since, gap_hours=gap_hours, first=first, window_days=window_days)
+    gap = pd.Timedelta(hours=gap_hours)
+    try:
+        rows = split(whole, rules, 1)
+        train = whole.rows(rows.train)
+        parts = folds(train, rules, 3, 1)
+    except NotEnoughDataError:
+        assume(False)
+    frame = whole.frame
+    assert set(rows.holdout) == set(np.flatnonzero(frame["known_at"] >= since))
+    assert set(rows.train) == set(np.flatnonzero((frame["time"] <= since - gap) & (frame["time"] < since)))
+    seen = set()
+    for fitted, valid in parts:
+        known, truths = moments(train, fitted)
+        scored, _ = moments(train, valid)
+        assert truths.max() <= min(scored) - gap and truths.max() < min(scored)
+        assert not known & scored and not seen & scored
+        if window_days is not None:
+            assert min(known) >= min(scored) - pd.Timedelta(days=window_days)
+        inside = train.frame["known_at"].isin(scored)
+        assert set(valid) == set(np.flatnonzero(inside))
+        assert not seen or min(scored) > max(seen)
+        seen |= scored
+    assert max(seen) == train.frame["known_at"].max()
+
+
+def test_a_hold_out_starts_at_the_moment_that_is_named_and_naive_times_are_utc():
+    whole = forecasts()
+    named = split(whole, TimeSplit(kind="time", since="2020-02-10"), 7)
+    aware = split(whole, TimeSplit(kind="time", since="2020-02-10T01:00:00+01:00"), 7)
+    assert np.array_equal(named.holdout, aware.holdout) and np.array_equal(named.train, aware.train)
+    origins, _ = moments(whole, named.holdout)
+    assert min(origins) == pd.Timestamp("2020-02-10", tz="UTC") and len(origins) == 20
+    _, truths = moments(whole, named.train)
+    assert truths.max() == pd.Timestamp("2020-02-09T23:00", tz="UTC")
+    with pytest.raises(NotEnoughDataError, match=r"since 2030-01-01.*split\.since"):
+        split(whole, TimeSplit(kind="time", since="2030-01-01"), 7)
+
+
+@pytest.mark.parametrize(("first", "share"), [(0.2, 0.2), (0.5, 0.125), (0.8, 0.05)])
+def test_folds_validate_the_later_part_of_the_training_rows(first, share):
+    whole = table(2000, twins=0)
+    found = folds(whole, TimeSplit(kind="time", first=first), 4, 7)
+    valid = np.concatenate([v for _, v in found])
+    assert [len(v) / 2000 for _, v in found] == pytest.approx([share] * 4, abs=0.005)
+    assert set(valid) == set(np.flatnonzero(hours(whole) >= hours(whole)[valid].min()))
+
+
+def test_a_window_slides_and_no_window_expands():
+    whole = table(2000, twins=0)
+    slide = folds(whole, TimeSplit(kind="time", window_days=5), 4, 7)
+    expand = folds(whole, TimeSplit(kind="time"), 4, 7)
+    for (recent, valid), (all_before, same) in zip(slide, expand, strict=True):
+        assert np.array_equal(valid, same)
+        start = hours(whole)[valid].min()
+        assert set(recent) == {row for row in all_before if hours(whole)[row] >= start - 120}
+        assert len(recent) == 240
+    with pytest.raises(NotEnoughDataError, match=r"split\.window_days"):
+        folds(whole, TimeSplit(kind="time", window_days=1, gap_hours=30), 4, 7)
+
+
+def test_few_or_unequal_origins_still_make_folds():
+    few = forecasts(origins=5, horizon_h=2)
+    assert [len(v) for _, v in folds(few, TimeSplit(kind="time"), 4, 7)] == [2, 2, 2, 2]
+    with pytest.raises(NotEnoughDataError, match="distinct times"):
+        folds(few, TimeSplit(kind="time"), 5, 7)
 
 
 def test_folds_are_unrelated_to_the_split():

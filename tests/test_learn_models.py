@@ -1,16 +1,19 @@
 """Candidates, fitted models, baselines and prediction intervals."""
 
 import json
+from importlib.util import find_spec
 from zlib import crc32
 
 import numpy as np
 import pandas as pd
 import pytest
+from series_rows import daily_table
 
 from perennial.config import Learn
 from perennial.errors import InputError, NotEnoughDataError, PerennialError, UnknownNameError
 from perennial.learn.baselines import GROUP_ROWS, baselines_for, fit_baseline
-from perennial.learn.candidates import CANDIDATES, check_candidates, kind_of
+from perennial.learn.candidate_checks import check_candidates
+from perennial.learn.candidates import CANDIDATES, kind_of
 from perennial.learn.intervals import conformal_interval
 from perennial.learn.models import fit
 from perennial.learn.spaces import draw
@@ -73,24 +76,47 @@ def folds_of(rows, folds=3, seed=0):
     return [(np.setdiff1d(np.arange(rows), p), p) for p in parts]
 
 
-ABLE = [(name, task) for name, kind in CANDIDATES.items() for task in kind.build]
+HAS_TORCH = find_spec("torch") is not None
+ABLE = [
+    pytest.param(
+        *(name, task),
+        marks=pytest.mark.skipif(
+            name == "lstm" and not HAS_TORCH, reason="needs PyTorch, requirements/deep.in"
+        ),
+        id=f"{name}-{task}",
+    )
+    for name, kind in CANDIDATES.items()
+    for task in kind.build
+]
+OF_SERIES = ("horizon_ridge", "auto_arima", "lstm")
 
 
-def table_for(task, **options):
+def table_for(task, name, **options):
+    """Rows that the candidate can be fitted to."""
+    if name in OF_SERIES:
+        return daily_table(**options, lags=10)
     return class_table(**options) if task == "classification" else number_table(**options)
+
+
+def needed(name, task):
+    """The parameters without which the candidate cannot be fitted."""
+    first = "logistic" if task == "classification" else "ridge"
+    members = [{"name": first}, {"name": "lightgbm", "parameters": {"n_estimators": 10}}]
+    history = {"history": "index"}
+    return {"blend": {"members": members}, "auto_arima": history, "lstm": history}.get(name, {})
 
 
 @pytest.mark.parametrize(("name", "task"), ABLE)
 def test_every_candidate_learns_and_answers_with_holes_and_unknown_categories(name, task):
-    table = table_for(task, rows=300, holes=0.1)
-    fitted = fit(table, name, {}, learn_config(), seed=1)
-    strange = table_for(task, rows=50, seed=5, holes=0.3)
+    table = table_for(task, name, rows=300, holes=0.1)
+    fitted = fit(table, name, needed(name, task), learn_config(), seed=1)
+    strange = table_for(task, name, rows=50, seed=5, holes=0.3)
     category = "colour" if task == "classification" else "model"
     strange.frame.loc[::3, category] = "never seen"
     raw = fitted.raw(strange.X)
     assert raw.shape == ((50, 2) if task == "classification" else (50,))
     assert np.isfinite(raw).all()
-    fresh = table_for(task, rows=300, seed=9)
+    fresh = table_for(task, name, rows=300, seed=9)
     answers = fitted.predict(fresh)
     if task == "classification":
         np.testing.assert_allclose(answers.probabilities.sum(axis=1), 1)
@@ -102,8 +128,8 @@ def test_every_candidate_learns_and_answers_with_holes_and_unknown_categories(na
 
 @pytest.mark.parametrize(("name", "task"), ABLE)
 def test_batch_equals_one_row_at_a_time(name, task):
-    table = table_for(task, rows=200, holes=0.1)
-    fitted = fit(table, name, {}, learn_config(), seed=1)
+    table = table_for(task, name, rows=200, holes=0.1)
+    fitted = fit(table, name, needed(name, task), learn_config(), seed=1)
     X = table.X[:20]
     one_by_one = np.concatenate([fitted.raw(X[i : i + 1]) for i in range(20)])
     np.testing.assert_allclose(fitted.raw(X), one_by_one, rtol=1e-12, atol=1e-15)
@@ -113,9 +139,12 @@ def test_batch_equals_one_row_at_a_time(name, task):
 @pytest.mark.parametrize(("name", "task"), ABLE)
 def test_the_same_seed_gives_the_same_bits_on_two_threads(name, task, monkeypatch):
     monkeypatch.setattr("perennial.learn.models.SMALL_FIT", 0)
-    table = table_for(task, rows=4000)
-    small = {"random_forest": {"n_estimators": 20}, "lightgbm": {"n_estimators": 20}}.get(name, {})
-    small = {"max_iter": 20} if name == "hist_gradient_boosting" else small
+    table = table_for(task, name, rows=500 if name in (*OF_SERIES, "blend") else 4000)
+    small = {
+        **{tree: {"n_estimators": 20} for tree in ("random_forest", "lightgbm", "lightgbm_quantile")},
+        "hist_gradient_boosting": {"max_iter": 20},
+        "lstm": {"history": "index", "epochs": 5},
+    }.get(name, needed(name, task))
     first, second = (fit(table, name, small, learn_config(), seed=3).raw(table.X) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
@@ -124,8 +153,8 @@ def test_the_same_seed_gives_the_same_bits_on_two_threads(name, task, monkeypatc
 def test_skops_keeps_every_candidate_to_the_bit(name, task):
     import skops.io
 
-    table = table_for(task, rows=150, holes=0.1)
-    fitted = fit(table, name, {}, learn_config(), seed=1)
+    table = table_for(task, name, rows=150, holes=0.1)
+    fitted = fit(table, name, needed(name, task), learn_config(), seed=1)
     data = skops.io.dumps(fitted.estimator)
     loaded = skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
     predict = "predict_proba" if task == "classification" else "predict"
@@ -138,15 +167,20 @@ def test_skops_keeps_every_candidate_to_the_bit(name, task):
 def test_every_parameter_that_a_config_may_set_is_one_of_the_learner(name, task):
     kind = kind_of(name)
     assert set(kind.defaults) | set(kind.space) <= set(kind.parameters)
-    estimator = kind.build[task](table_for(task, rows=20).contract.features, kind.defaults, 0, 1)
+    features = table_for(task, name, rows=20).contract.features
+    estimator = kind.build[task](features, {**kind.defaults, **needed(name, task)}, 0, 1)
     learner = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     own = {
         "lightgbm": {"categories"},
+        "lightgbm_quantile": {"categories"},
+        "auto_arima": {"history", "length"},
+        "lstm": {"history", "length"},
+        "blend": {"count"},
         "random_forest": {"class_weight"},
         "hist_gradient_boosting": {"class_weight"},
     }
     passed_on = set(kind.parameters) - own.get(name, set())
-    if name == "lightgbm":
+    if name.startswith("lightgbm"):
         from lightgbm.basic import _ConfigAliases
 
         every = _ConfigAliases.get(*_ConfigAliases._get_all_param_aliases()) | set(learner.get_params())
@@ -159,9 +193,10 @@ def test_every_parameter_that_a_config_may_set_is_one_of_the_learner(name, task)
 def test_random_draws_are_plain_repeat_with_the_seed_and_can_be_fitted(name, task):
     space = CANDIDATES[name].space
     drawn = [draw(space, np.random.default_rng(s)) for s in (1, 1, 2)]
-    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2] or not space
     assert json.loads(json.dumps(drawn)) == drawn
-    fit(table_for(task, rows=120), name, drawn[2], learn_config(), seed=0)
+    fit(table_for(task, name, rows=120), name, needed(name, task) | drawn[2], learn_config(), seed=0)
 
 
 def test_three_classes_keep_their_order_and_unseen_ones_get_probability_zero():
@@ -228,7 +263,7 @@ def test_misspelt_candidates_and_parameters_are_all_told_with_the_nearest_name()
         "learn.candidates.0.name: expected a candidate for classification, found 'random_forrest'; "
         "did you mean 'random_forest'?",
         "learn.candidates.1.name: expected a candidate for classification, found 'ridge'; known are: "
-        "hist_gradient_boosting, lightgbm, logistic, random_forest",
+        "blend, hist_gradient_boosting, lightgbm, logistic, random_forest",
         "learn.candidates.2.parameters.num_leafs: expected a parameter of lightgbm, found 'num_leafs'; "
         "did you mean 'num_leaves'?",
         "learn.candidates.2.parameters.learning_rat: expected a parameter of lightgbm, found 'learning_rat'; "

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.config import Promotion
+from perennial.config import Promotion, TooGood
 from perennial.errors import InputError
 from perennial.evidence import Comparison, Evaluation, Metric
+from perennial.learn.measured import Calibration, Coverage, Measured, SegmentLoss, Segments
 from perennial.learn.promote import check_promotion, decide
 from perennial.learn.tasks import RULES
 
@@ -58,12 +59,39 @@ def with_value(name, value):
     return [m.model_copy(update={"value": value}) if m.name == name else m for m in evaluation().metrics]
 
 
+def segment(value="north", **rest):
+    line = {"rows": 300, "loss": 1.0, "reference": 1.0, "margin": 0.1, "p_value": 0.6}
+    return SegmentLoss(column="region", value=value, **(line | rest))
+
+
+def measured(**rest):
+    values = {
+        "coverage": (Coverage(level=0.9, share=0.87, low=0.86, high=0.88, rows=5000),),
+        "calibration": Calibration(error=0.121, noise=0.057, rows=200),
+        "segments": Segments(against="v1", compared=(segment(), segment("south")), small=1),
+        "median_ms": 0.3,
+        "p99_ms": 2.0,
+        "size_mb": 0.4,
+    }
+    return Measured(**(values | rest))
+
+
+def doubted(**rest):
+    values = {"metric": "log_loss_error", "baseline": "prior", "bound": 0.5}
+    prior = {"prior": (Metric(name="log_loss_error", value=2.0, low=1.9, high=2.1),), "majority": ()}
+    return {
+        "evaluation": evaluation(baselines=prior),
+        "rules": Promotion(too_good=(TooGood(**(values | rest)),)),
+    }
+
+
 EQUAL = comparison("v1", 0.001, 0.8, "inconclusive")
 GOOD = {
     "evaluation": evaluation(),
     "against_champion": EQUAL,
     "champion_same": False,
     "parity": PARITY,
+    "measured": measured(),
     "rules": Promotion(floors={"accuracy_score": 0.85}, ceilings={"log_loss_error": 0.95}),
 }
 
@@ -95,6 +123,31 @@ BREAKERS = {
     "champion  ": {"against_champion": comparison("v1", 0.015, 0.4, "inconclusive")},
     "champion   ": {"against_champion": EQUAL, "rules": Promotion(champion="better")},
     "champion    ": {"against_champion": comparison("v1", 0.0, 0.5, "inconclusive", loss_b=None)},
+    "coverage 0.9": {
+        "measured": measured(coverage=(Coverage(level=0.9, share=0.86, low=0.84, high=0.879, rows=5000),))
+    },
+    "coverage 0.8": {
+        "measured": measured(coverage=(Coverage(level=0.8, share=0.9, low=0.821, high=0.95, rows=200),))
+    },
+    "calibration": {"measured": measured(calibration=Calibration(error=0.158, noise=0.057, rows=200))},
+    "segments": {
+        "measured": measured(
+            segments=Segments(against="v1", compared=(segment(), segment("south", p_value=0.02)), small=0)
+        )
+    },
+    "segments ": {
+        "measured": measured(
+            segments=Segments(
+                against="v1", compared=(segment(loss=float("nan"), p_value=float("nan")),), small=0
+            )
+        )
+    },
+    "latency": {"measured": measured(median_ms=51.0)},
+    "latency ": {"measured": measured(p99_ms=251.0)},
+    "size": {"measured": measured(size_mb=501.0)},
+    "too_good log_loss_error prior": doubted(),
+    "too_good log_loss_error median": doubted(baseline="median"),
+    "too_good accuracy_score": doubted(metric="accuracy_score", baseline="", bound=0.89),
     "parity": {"parity": {**PARITY, "passed": False}},
     "identical": {"champion_same": True},
     "barred": {"barred": True},
@@ -112,6 +165,11 @@ def test_a_challenger_that_passes_every_rule_is_promoted_and_every_rule_says_so(
         "floor accuracy_score",
         "ceiling log_loss_error",
         "champion",
+        "coverage 0.9",
+        "calibration",
+        "segments",
+        "latency",
+        "size",
         "parity",
         "identical",
         "barred",
@@ -214,3 +272,51 @@ def test_unknown_and_unsuitable_metrics_in_bounds_are_all_told():
     with pytest.raises(InputError, match="promotion: 4 problems found"):
         decide(**(GOOD | {"rules": rules}))
     assert check_promotion(Promotion(floors={"accuracy_score": float("nan")}), "classification")
+
+
+def test_a_bound_that_is_kept_or_explained_stops_nothing():
+    for doubt in (
+        doubted(bound=0.44),
+        doubted(explained="the target is computed from two features; see the test of that name"),
+        doubted(metric="accuracy_score", baseline="", bound=0.9),
+    ):
+        assert decide(**(GOOD | doubt)).promote
+    unsure = decide(**(GOOD | doubted()))
+    assert (
+        "log_loss_error is 0.45 times that of prior, too good to be true (bound 0.5)"
+        in unsure.sentences(False)[0]
+    )
+    named = evaluation(
+        details={"importance": [{"feature": "copy", "drop": 1.0}]},
+        baselines=doubted()["evaluation"].baselines,
+    )
+    assert "Look at copy first" in decide(**(GOOD | doubted() | {"evaluation": named})).sentences(False)[0]
+
+
+def test_a_segment_counts_only_after_correction_for_all_of_them():
+    lines = tuple(segment(f"s{n}", p_value=0.02 if n == 0 else 0.7) for n in range(3))
+    several = measured(segments=Segments(against="v1", compared=lines, small=0))
+    assert decide(**(GOOD | {"measured": several})).promote
+    clear = (segment("s0", p_value=0.001, loss=2.0), *lines[1:])
+    refused = decide(
+        **(
+            GOOD
+            | {
+                "measured": several.model_copy(
+                    update={"segments": Segments(against="v1", compared=clear, small=0)}
+                )
+            }
+        )
+    )
+    assert refused.sentences(False) == (
+        "1 of 3 segments are worse than v1 by more than 10%: region s0 with 2 in place of 1 on 300 rows, adjusted "
+        "p 0.003.",
+    )
+    for none in (None, Segments(against="v1", compared=(), small=4)):
+        assert decide(**(GOOD | {"measured": measured(segments=none)})).promote
+
+
+def test_a_bound_on_an_unknown_metric_is_told():
+    rules = Promotion(too_good=(TooGood(metric="log_loss_eror", bound=1),))
+    (found,) = check_promotion(rules, "classification")
+    assert str(found).startswith("promotion.too_good.0.metric") and "'log_loss_error'" in str(found)

@@ -50,7 +50,8 @@ def test_fixed_parameters_come_first_then_draws_in_turns():
         "logistic",
         "random_forest",
     ]
-    assert tuple(told) == result.trials and not result.budget_exhausted
+    assert told[-1].best.score == min(t.score for t in result.trials) and not result.budget_exhausted
+    assert told[-1].done == told[-1].planned == 15 and not told[-1].running
     forests = [t.parameters for t in result.trials if t.candidate == "random_forest"]
     assert all((p["n_estimators"], p["max_depth"]) == (5, 7) for p in forests)
     assert len({str(t.parameters) for t in result.trials}) == 5

@@ -123,3 +123,35 @@ def test_the_same_config_runs_on_servers_and_gives_the_same_model(
         n: digests[1][n] for n in ("model.onnx", "model.skops", "contract.json")
     }
     assert (ROOT / "configs" / "stacks" / "local.yaml").exists()
+
+
+def test_a_dask_cluster_searches_and_the_model_is_the_same(tmp_path: Path) -> None:
+    parts = (
+        "metadata: {kind: sqlite}\nartifacts: {kind: folder}\ntracking: {kind: local}\n"
+        "orchestrator: {kind: local}\n"
+    )
+    address = f"tcp://127.0.0.1:{free_port()}"
+    start = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--host", "127.0.0.1"]
+    work = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
+    stack = tmp_path / "cluster.yaml"
+    stack.write_text(f"{parts}compute: {{kind: dask, address: '{address}', timeout_s: 60}}\n")
+    halving = ("--set", "learn.search.kind=halving", "--set", "learn.search.least_rows=100")
+    settings = ["train", "--config", "configs/synthetic.yaml", *halving]
+    cluster = Project(tmp_path / "cluster")
+    commands = [[*start, "--port", address.rsplit(":", 1)[1]], work, work]
+    with ExitStack() as running:
+        for command in commands:
+            process = running.enter_context(
+                subprocess.Popen(
+                    command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+                )
+            )
+            running.callback(process.terminate)
+        assert "ok    compute" in cluster.run("stack", "check", str(stack))
+        told = cluster.run(*settings, "--stack", str(stack))
+    assert "(halving)" in told
+    local = Project(tmp_path / "local")
+    local.run(*settings)
+    files = [p.bundle("v1", "manifest.json")["files"] for p in (cluster, local)]
+    for name in ("model.onnx", "model.skops", "contract.json"):
+        assert files[0][name] == files[1][name]

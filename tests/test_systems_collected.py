@@ -111,7 +111,7 @@ def test_too_few_records_are_told(case):
 
 def test_a_month_of_earthquakes_is_no_window(address, tmp_path):
     of = config("earthquakes", address, "source.feeds.events.walk.since=2026-02-01")
-    with pytest.raises(NotEnoughDataError, match="behind three years of records"):
+    with pytest.raises(NotEnoughDataError, match="behind a year of records"):
         systems.get("earthquakes").prepare(collected(of, tmp_path), of.source)
 
 

@@ -1,7 +1,7 @@
 """Which rows a model may learn from: leak-free splits into training and hold-out rows, and folds.
 
-Rows are placed by a salted hash of their id, never by their position: twins (rows with one id) land on one
-side, and the order of the rows does not matter.
+Rows are placed by a salted hash of their id, or by their time, never by their position: twins (rows with one id)
+land on one side, and the order of the rows does not matter.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import pandas as pd
 
 from perennial.config import Split, StratifiedSplit, TimeSplit
 from perennial.data.ids import text_words
+from perennial.data.time_split import Folds, Positions, in_time, walking
 from perennial.errors import InputError, NotEnoughDataError
 from perennial.table import Table
-
-Positions = npt.NDArray[np.int64]
-Folds = list[tuple[Positions, Positions]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +34,17 @@ def split(table: Table, rules: Split, seed: int) -> SplitRows:
     - stratified: every class gives `rules.holdout` of its rows, to the row as far as twins allow.
     - grouped: an id is held out if its hash falls below `rules.holdout`. That depends on the id and the seed
       alone, so that a row stays on its side when the dataset grows; the share is met on average.
-    - time: the latest rows are held out; rows of one moment stay together. Rows within `gap_hours` before the
-      first held-out row, and twins of held-out rows, are on neither side.
+    - time: the rows with the latest origins are held out, or all with an origin at or after `rules.since`. The
+      origin is when a row was predicted (role `known_at`, else `time`), and rows of one origin never straddle.
+      A training row's truth (role `time`) lies before the first held-out origin by `gap_hours` or more. Other
+      rows, and twins of held-out rows, are on neither side.
 
     Raises:
         NotEnoughDataError: where a side, or a class on a side, would be empty.
         InputError: where the table has not what the split needs (a class as target, or times).
     """
     if isinstance(rules, TimeSplit):
-        return _in_time(table, rules)
+        return SplitRows(*in_time(table, rules))
     codes, ids = pd.factorize(table.ids)
     draws = _draws(ids, f"split {seed}")
     if isinstance(rules, StratifiedSplit):
@@ -65,15 +65,17 @@ def split(table: Table, rules: Split, seed: int) -> SplitRows:
 def folds(table: Table, rules: Split, n: int, seed: int) -> Folds:
     """The (training, validation) positions of `n` folds, of the same kind as the split.
 
-    Stratified and grouped folds are of nearly equal size and validate every row once. Time folds expand: each
-    trains on everything before its validation block, less the gap, and the first block only trains.
+    Stratified and grouped folds are of nearly equal size and validate every row once. Time folds walk forward
+    through the later 1 - `rules.first` of the rows in `n` blocks of origins: each trains on what `split` would
+    train on were the block held out, that is on everything before it, or on the origins of the last
+    `rules.window_days` before it.
 
     Raises:
         NotEnoughDataError: where a class, or the table, has too few distinct rows or moments for `n` folds.
         InputError: as for `split`.
     """
     if isinstance(rules, TimeSplit):
-        return _expanding(table, rules, n)
+        return walking(table, rules, n)
     codes, ids = pd.factorize(table.ids)
     draws = _draws(ids, f"folds {seed}")
     places = np.empty(len(ids), dtype=np.int64)
@@ -152,58 +154,3 @@ def _filled(sizes: Positions, quota: int) -> npt.NDArray[np.bool_]:
     if taken.all():
         taken[-1] = False
     return taken
-
-
-def _hours(table: Table) -> npt.NDArray[np.float64]:
-    """The time of every row, in hours since 1970, shape (n_rows,)."""
-    try:
-        name = table.contract.of_role("time").name
-    except LookupError:
-        raise InputError(
-            f"split.kind time: expected a column with the role time in the contract of "
-            f"{table.contract.system}, found none; use stratified or grouped"
-        ) from None
-    times = pd.to_datetime(table.frame[name], utc=True)
-    seconds = (times - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-    return np.asarray(seconds, dtype=np.float64) / 3600.0
-
-
-def _in_time(table: Table, rules: TimeSplit) -> SplitRows:
-    hours = _hours(table)
-    moments, counts = np.unique(hours, return_counts=True)
-    if len(moments) < 2:
-        raise NotEnoughDataError("time split, distinct times", len(moments), 2)
-    later = np.cumsum(counts[::-1])[::-1]
-    first = 1 + int(np.argmin(np.abs(later[1:] - rules.holdout * len(hours))))
-    holdout = np.flatnonzero(hours >= moments[first])
-    return SplitRows(train=_before(table, hours, moments[first], rules.gap_hours, holdout), holdout=holdout)
-
-
-def _expanding(table: Table, rules: TimeSplit, n: int) -> Folds:
-    hours = _hours(table)
-    moments, counts = np.unique(hours, return_counts=True)
-    if len(moments) < n + 1:
-        raise NotEnoughDataError(f"{n} time folds, distinct times", len(moments), n + 1)
-    middles = np.cumsum(counts) - counts / 2
-    blocks = np.floor(middles / len(hours) * (n + 1)).astype(np.int64)
-    if len(np.unique(blocks)) < n + 1:
-        blocks = np.arange(len(moments)) * (n + 1) // len(moments)
-    found = []
-    for block in range(1, n + 1):
-        inside = moments[blocks == block]
-        valid = np.flatnonzero((hours >= inside[0]) & (hours <= inside[-1]))
-        found.append((_before(table, hours, inside[0], rules.gap_hours, valid), valid))
-    return found
-
-
-def _before(
-    table: Table, hours: npt.NDArray[np.float64], start: float, gap_hours: float, later: Positions
-) -> Positions:
-    """The rows before `start` less the gap, without twins of the `later` rows."""
-    is_early = (hours < start) & (hours <= start - gap_hours)
-    train = np.flatnonzero(is_early & ~pd.Index(table.ids).isin(table.ids[later]))
-    if not len(train):
-        raise NotEnoughDataError(
-            f"training rows more than {gap_hours:g} h before the hold-out", 0, 1, "shorten split.gap_hours"
-        )
-    return train

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from perennial.errors import UnknownNameError, Violation, suggestion
-from perennial.learn import recipes
+from perennial.errors import UnknownNameError
+from perennial.learn import blending, histories, recipes
+from perennial.learn.horizon import horizon_ridge
+from perennial.learn.kinds import Kind
 from perennial.learn.spaces import Choice, Distribution, Integers, LogUniform
-from perennial.live.answer import Task
-from perennial.table import Column
 
-if TYPE_CHECKING:
-    from perennial.config import Learn
-
-Build = Callable[[Sequence[Column], Mapping[str, Any], int, int], Any]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of model.
-
-    Attributes:
-        build: makes the unfitted estimator, per task that it can do.
-        defaults: parameters where the config gives none.
-        space: what random draws vary.
-        parameters: every name that the config may set.
-        fit_arguments: what `fit` takes besides X and y.
-        refusals: the errors by which the learner refuses parameters or rows.
-    """
-
-    build: Mapping[Task, Build]
-    defaults: Mapping[str, Any]
-    space: Mapping[str, Distribution]
-    parameters: tuple[str, ...]
-    fit_arguments: Callable[[Sequence[Column], Mapping[str, Any]], dict[str, Any]] = lambda columns, given: {}
-    refusals: Callable[[], tuple[type[Exception], ...]] = lambda: (ValueError, TypeError)
-
+LIGHTGBM_DEFAULTS = {"n_estimators": 200, "learning_rate": 0.05, "subsample_freq": 1}
+LIGHTGBM_SPACE: dict[str, Distribution] = {
+    "n_estimators": Choice((100, 200, 300)),
+    "learning_rate": LogUniform(0.02, 0.2),
+    "num_leaves": Integers(15, 127),
+    "min_child_samples": Integers(5, 60),
+    "subsample": Choice((0.6, 0.8, 1.0)),
+    "colsample_bytree": Choice((0.6, 0.8, 1.0)),
+    "reg_lambda": LogUniform(1e-3, 10.0),
+}
+LIGHTGBM_PARAMETERS = (
+    *("n_estimators", "learning_rate", "num_leaves", "max_depth", "min_child_samples", "min_child_weight"),
+    *("min_split_gain", "subsample", "subsample_freq", "colsample_bytree", "reg_alpha", "reg_lambda"),
+    *("boosting_type", "max_bin", "feature_fraction_bynode", "extra_trees", "path_smooth"),
+    *("categories", "cat_smooth", "cat_l2", "max_cat_threshold", "max_cat_to_onehot", "min_data_per_group"),
+)
 
 CANDIDATES: dict[str, Kind] = {
     "ridge": Kind(
@@ -45,6 +31,12 @@ CANDIDATES: dict[str, Kind] = {
         defaults={"alpha": 1.0},
         space={"alpha": LogUniform(1e-3, 1e3)},
         parameters=("alpha", "fit_intercept", "solver", "tol", "max_iter"),
+    ),
+    "horizon_ridge": Kind(
+        build={"regression": horizon_ridge},
+        defaults={"alpha": 10.0, "reach": 0},
+        space={"alpha": LogUniform(1.0, 1e3), "reach": Integers(0, 3)},
+        parameters=("alpha", "reach", "horizon", "crossed", "left_out"),
     ),
     "logistic": Kind(
         build={"classification": recipes.logistic},
@@ -63,6 +55,7 @@ CANDIDATES: dict[str, Kind] = {
             "min_samples_leaf": Integers(1, 8),
             "max_features": Choice(("sqrt", 0.3, 0.5)),
         },
+        trees="n_estimators",
         parameters=(
             *(
                 "n_estimators",
@@ -94,6 +87,7 @@ CANDIDATES: dict[str, Kind] = {
             "min_samples_leaf": Integers(5, 50),
             "l2_regularization": LogUniform(1e-3, 10.0),
         },
+        trees="max_iter",
         parameters=(
             *("max_iter", "learning_rate", "max_leaf_nodes", "max_depth", "min_samples_leaf", "max_features"),
             *("l2_regularization", "max_bins", "loss", "class_weight", "early_stopping", "n_iter_no_change"),
@@ -101,39 +95,55 @@ CANDIDATES: dict[str, Kind] = {
     ),
     "lightgbm": Kind(
         build={"classification": recipes.lightgbm_classifier, "regression": recipes.lightgbm_regressor},
-        defaults={"n_estimators": 200, "learning_rate": 0.05, "subsample_freq": 1},
-        space={
-            "n_estimators": Choice((100, 200, 300)),
-            "learning_rate": LogUniform(0.02, 0.2),
-            "num_leaves": Integers(15, 127),
-            "min_child_samples": Integers(5, 60),
-            "subsample": Choice((0.6, 0.8, 1.0)),
-            "colsample_bytree": Choice((0.6, 0.8, 1.0)),
-            "reg_lambda": LogUniform(1e-3, 10.0),
-        },
-        parameters=(
-            *("n_estimators", "learning_rate", "num_leaves", "max_depth", "min_child_samples", "objective"),
-            *(
-                "min_child_weight",
-                "min_split_gain",
-                "subsample",
-                "subsample_freq",
-                "colsample_bytree",
-                "reg_alpha",
-            ),
-            *(
-                "reg_lambda",
-                "boosting_type",
-                "class_weight",
-                "max_bin",
-                "feature_fraction_bynode",
-                "extra_trees",
-            ),
-            *("path_smooth", "cat_smooth", "cat_l2", "max_cat_threshold", "max_cat_to_onehot", "categories"),
-            *("min_data_per_group", "alpha"),
-        ),
+        defaults=LIGHTGBM_DEFAULTS,
+        space=LIGHTGBM_SPACE,
+        trees="n_estimators",
+        parameters=(*LIGHTGBM_PARAMETERS, "objective", "alpha", "class_weight"),
         fit_arguments=recipes.lightgbm_fit_arguments,
         refusals=recipes.lightgbm_refusals,
+    ),
+    "lightgbm_quantile": Kind(
+        build={"regression": recipes.lightgbm_quantile},
+        defaults={**LIGHTGBM_DEFAULTS, "alpha": 0.5},
+        space=LIGHTGBM_SPACE,
+        trees="n_estimators",
+        parameters=(*LIGHTGBM_PARAMETERS, "alpha"),
+        fit_arguments=recipes.lightgbm_fit_arguments,
+        refusals=recipes.lightgbm_refusals,
+    ),
+    "auto_arima": Kind(
+        build={"regression": histories.auto_arima},
+        defaults={"horizon": 1, "season_length": 1},
+        space={},
+        parameters=("history", "length", "horizon", "season_length"),
+        fit_arguments=histories.moments_argument,
+        whole=True,
+        relative=False,
+    ),
+    "lstm": Kind(
+        build={"regression": histories.lstm},
+        defaults={"others": "all", "hidden": 16, "epochs": 100, "patience": 10, "learning_rate": 0.005},
+        space={
+            "hidden": Choice((8, 16, 32)),
+            "learning_rate": LogUniform(0.002, 0.03),
+            "batch_size": Choice((32, 64, 128)),
+        },
+        parameters=(
+            *("history", "length", "others"),
+            *("hidden", "epochs", "patience", "learning_rate", "batch_size"),
+        ),
+        fit_arguments=histories.moments_argument,
+        whole=True,
+    ),
+    "blend": Kind(
+        build={"classification": blending.blend_of_classes, "regression": blending.blend},
+        defaults={"weights": "learned"},
+        space={},
+        parameters=("members", "weights", "count"),
+        fit_arguments=blending.blend_fit_arguments,
+        refusals=recipes.lightgbm_refusals,
+        relative=False,
+        of_members=True,
     ),
 }
 """Candidates by the name that configs use."""
@@ -144,29 +154,3 @@ def kind_of(name: str) -> Kind:
     if name not in CANDIDATES:
         raise UnknownNameError("candidate", name, CANDIDATES)
     return CANDIDATES[name]
-
-
-def check_candidates(learn: Learn, task: Task) -> list[Violation]:
-    """Everything that is wrong with the candidates of a config for this task; empty if nothing is."""
-    found = []
-    if task == "classification" and learn.target_scale != "identity":
-        problem = f"expected identity for {task}, found {learn.target_scale!r}"
-        found.append(Violation("learn.target_scale", problem))
-    able = [name for name, kind in CANDIDATES.items() if task in kind.build]
-    for i, candidate in enumerate(learn.candidates):
-        where = f"learn.candidates.{i}"
-        if candidate.name not in able:
-            hint = suggestion(candidate.name, able)
-            problem = f"expected a candidate for {task}, found {candidate.name!r}{hint}"
-            found.append(Violation(f"{where}.name", problem))
-            continue
-        known = CANDIDATES[candidate.name].parameters
-        found += [
-            Violation(
-                f"{where}.parameters.{name}",
-                f"expected a parameter of {candidate.name}, found {name!r}{suggestion(name, known)}",
-            )
-            for name in candidate.parameters
-            if name not in known
-        ]
-    return found

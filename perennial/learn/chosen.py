@@ -13,6 +13,7 @@ from perennial.learn.intervals import conformal_interval
 from perennial.learn.models import FittedModel, fit, raw_output
 from perennial.learn.spread import fit_spread
 from perennial.learn.tasks import task_of
+from perennial.learn.threshold import out_of_fold_threshold
 from perennial.live.answer import Interval
 
 if TYPE_CHECKING:
@@ -29,15 +30,18 @@ GAP_ROWS = 5000
 def fit_chosen(
     table: Table, folds: Folds, trial: Trial, learn: Learn, level: float, seed: int
 ) -> FittedModel:
-    """The fitted model; a number gets prediction intervals of `level` from out-of-fold residuals.
+    """The fitted model; a number gets prediction intervals of `level` from out-of-fold residuals, two classes
+    the threshold that `learn.threshold` asks for.
 
     Raises:
         NotEnoughDataError: if there are too few rows for an interval of this level.
     """
     model = fit(table, trial.candidate, trial.parameters, learn, seed)
-    if model.rule.task == "classification":
-        return model
     cross = CrossValidation(table, folds, learn, task_of(table.contract), seed)
+    if model.rule.task == "classification":
+        if learn.threshold == "half" or len(model.rule.classes) != 2:
+            return model
+        return model.with_threshold(out_of_fold_threshold(cross, trial))
     return model.with_interval(spread_interval(cross, trial, level))
 
 

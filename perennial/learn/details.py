@@ -25,7 +25,7 @@ SEGMENT_ROWS = 30
 """Fewest rows of a segment with a line of its own; smaller ones are pooled as `other`."""
 
 
-def classification_details(pairs: Pairs) -> Facts:
+def classification_details(pairs: Pairs, threshold: float = 0.5) -> Facts:
     """Confusion matrix, calibration, the report per class and the threshold of a classification."""
     bins = calibration(pairs)
     rows = len(pairs.truth)
@@ -35,7 +35,7 @@ def classification_details(pairs: Pairs) -> Facts:
         "calibration": bins,
         "expected_calibration_error": float(gap),
         "classification_report": classification_report(pairs),
-        "threshold": _threshold(pairs),
+        "threshold": _threshold(pairs, threshold),
     }
 
 
@@ -105,7 +105,7 @@ def segments(
     """
     lines = []
     for column in columns:
-        for value, chosen in _segment_rows(table, column):
+        for value, chosen in segment_rows(table, column):
             own = Answers(
                 answers.prediction[chosen],
                 probabilities=None if answers.probabilities is None else answers.probabilities[chosen],
@@ -133,8 +133,8 @@ def _first_metric(
     return next((m for name in names for m in measure(truth, answers, (name,), **how)), None)
 
 
-def _segment_rows(table: Table, column: str) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Each segment of a column with a mask of its rows; none where a column has one single segment."""
+def segment_rows(table: Table, column: str) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """The large segments of a column, most rows first, with a mask of their rows; the small ones as `other`."""
     labels = _segment_labels(table, column)
     names, counts = np.unique(labels, return_counts=True)
     large = [(str(n), labels == n) for n, c in zip(names, counts, strict=True) if c >= SEGMENT_ROWS]
@@ -166,9 +166,10 @@ def _confusion(pairs: Pairs) -> npt.NDArray[np.int64]:
     return np.bincount(cells, minlength=k * k).reshape(k, k)
 
 
-def _threshold(pairs: Pairs) -> str:
+def _threshold(pairs: Pairs, threshold: float) -> str:
     if len(pairs.labels) == 2:
-        return f"{pairs.labels[1]} is answered where its probability is above 0.5"
+        chosen = "" if threshold == 0.5 else ", the threshold with the greatest F1 out of fold in training"
+        return f"{pairs.labels[1]} is answered where its probability is above {threshold:g}{chosen}"
     return "the class with the largest probability is answered"
 
 

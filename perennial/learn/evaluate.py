@@ -59,7 +59,7 @@ def evaluate(
         against.append(compare_answers(champion, naive, truth, loss=task.loss, unit=unit, **how))
     pairs = pairs_of(truth, answers, rule.classes)
     if rule.task == "classification":
-        details = classification_details(pairs)
+        details = classification_details(pairs, rule.threshold)
     else:
         level = rule.interval.level if rule.interval is not None else None
         details = regression_details(pairs, answers, level, seed)

@@ -13,9 +13,12 @@ import numpy.typing as npt
 
 from perennial.errors import InputError, PerennialError
 from perennial.learn.candidates import kind_of
+from perennial.learn.fitting import fit_arguments, unfitted
 from perennial.learn.gaps import with_gaps
+from perennial.learn.rows import Rows, moments_of
 from perennial.learn.tasks import task_of
 from perennial.live.answer import AnswerRule, Answers, Interval, Task, answer
+from perennial.live.models import single_threaded
 from perennial.opaque import Opaque
 from perennial.table import Column, Contract, Table
 
@@ -63,6 +66,10 @@ class FittedModel(Opaque):
         """The same model, answering with prediction intervals."""
         return replace(self, rule=replace(self.rule, interval=interval))
 
+    def with_threshold(self, threshold: float) -> FittedModel:
+        """The same model, answering the second of two classes where its probability is above `threshold`."""
+        return replace(self, rule=replace(self.rule, threshold=threshold))
+
 
 def fit(
     table: Table,
@@ -96,7 +103,8 @@ def fit(
         parameters,
         seed,
         learn.threads,
-        learn.gaps,
+        learn,
+        moments_of(table),
     )
     return FittedModel(candidate, dict(parameters), estimator, table.contract, rule, clock() - start)
 
@@ -136,32 +144,32 @@ def fit_estimator(
     parameters: Mapping[str, Any],
     seed: int,
     threads: int,
-    gaps: float = 0.0,
+    learn: Learn,
+    moments: Floats | None = None,
 ) -> Any:
-    """The fitted scikit-learn estimator of a candidate.
+    """The fitted estimator of a candidate, which learns relative to `learn.relative_to`.
 
-    It was also fitted to copies of a share `gaps` of the rows, with values taken out (see `with_gaps`). It
-    predicts on one thread: a forest adds up its trees in the order in which threads finish.
+    It was also fitted to copies of a share `learn.gaps` of the rows, with values taken out (see `with_gaps`). It
+    predicts on one thread: a forest adds up its trees in the order in which threads finish. `moments` puts the
+    rows in order (see `moments_of`).
     """
     kind = kind_of(candidate)
-    if task not in kind.build:
-        raise InputError(f"expected a candidate for {task}, found {candidate!r}; choose another one")
-    given = {**kind.defaults, **parameters}
     threads = 1 if X.size < SMALL_FIT else threads
-    X, y = with_gaps(X, y, features, gaps, seed)
+    X, source = with_gaps(X, np.arange(len(X)), features, learn.gaps, seed)
+    rows = Rows(X, y[source], None if moments is None else moments[source], source, seed)
     try:
-        estimator = kind.build[task](features, given, seed, threads)
+        estimator = unfitted(candidate, task, features, parameters, seed, threads, learn)
         with native_threads().limit(limits=threads):
-            estimator.fit(X, y, **kind.fit_arguments(features, given))
+            estimator.fit(rows.X, rows.y, **fit_arguments(candidate, features, parameters, rows))
+    except PerennialError:
+        raise
     except kind.refusals() as error:
         found = " ".join(str(error).split()).removesuffix(" .")
         raise PerennialError(
             f"candidate {candidate} with {dict(parameters)}: expected a fit, found: {found}; mend its "
             "parameters or leave it out of learn.candidates"
         ) from error
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    if "n_jobs" in last.get_params(deep=False):
-        last.set_params(n_jobs=1)
+    single_threaded(estimator)
     return estimator
 
 

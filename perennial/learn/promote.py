@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from perennial.errors import Violation, ViolationsError, suggestion
 from perennial.evidence import Comparison, Decision, Evaluation, Reason
 from perennial.learn.compare import holm
+from perennial.learn.gates import gate_reasons
 from perennial.learn.tasks import RULES
 from perennial.live.answer import Task
 
 if TYPE_CHECKING:
     from perennial.config import Promotion
+    from perennial.learn.measured import Measured
 
 
 def decide(
@@ -21,6 +23,7 @@ def decide(
     against_champion: Comparison | None,
     champion_same: bool,
     parity: Mapping[str, Any] | None,
+    measured: Measured,
     rules: Promotion,
     barred: bool = False,
 ) -> Decision:
@@ -33,11 +36,12 @@ def decide(
         champion_same: whether the champion is this very model.
         parity: what the export gate found (see `perennial.live.export.parity`): `passed`, and `required` where a
             model without an export must not ship; None or empty if no export was asked for.
+        measured: what the challenger's bundle was measured by (see `perennial.learn.measured`).
         rules: the promotion section of the config.
         barred: whether this very model was rolled back from, and not released by hand since.
 
     Raises:
-        ViolationsError: if a floor or a ceiling names an unknown or unsuitable metric.
+        ViolationsError: if a bound names an unknown or unsuitable metric.
     """
     task: Task = "regression" if evaluation.task == "regression" else "classification"
     violations = check_promotion(rules, task)
@@ -49,6 +53,7 @@ def decide(
         *_baselines(evaluation, rules),
         *_bounds(evaluation, rules),
         _champion(against_champion, champion_same, rules),
+        *gate_reasons(evaluation, measured, rules),
         _parity(parity),
         _new(champion_same),
         _not_barred(barred),
@@ -57,7 +62,7 @@ def decide(
 
 
 def check_promotion(rules: Promotion, task: Task) -> list[Violation]:
-    """All that is wrong with the floors and ceilings of a config for this task; empty if nothing is."""
+    """All that is wrong with the bounds on metrics of a config for this task; empty if nothing is."""
     found = []
     for section, ending, bounds in (
         ("floors", "_score", rules.floors),
@@ -72,6 +77,11 @@ def check_promotion(rules: Promotion, task: Task) -> list[Violation]:
                 found.append(Violation(where, f"expected a {kind}, found {name!r}{near}"))
             elif not math.isfinite(bound):
                 found.append(Violation(where, f"expected a finite number, found {bound}"))
+    for place, doubt in enumerate(rules.too_good):
+        if doubt.metric not in RULES[task].metrics:
+            near = suggestion(doubt.metric, RULES[task].metrics)
+            where = f"promotion.too_good.{place}.metric"
+            found.append(Violation(where, f"expected a metric for {task}, found {doubt.metric!r}{near}"))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from perennial.errors import MissingLayerError, UnknownNameError
+from perennial.learn.rows import Rows
 from perennial.live.answer import Task
 from perennial.table import Column
 
@@ -99,7 +100,12 @@ def lightgbm_regressor(features: Features, parameters: Parameters, seed: int, th
     return _lightgbm("regression", parameters, seed, threads)
 
 
-def lightgbm_fit_arguments(features: Features, parameters: Parameters) -> dict[str, Any]:
+def lightgbm_quantile(features: Features, parameters: Parameters, seed: int, threads: int) -> Any:
+    """LightGBM for the quantile `alpha` of a number; 0.5 is its median."""
+    return _lightgbm("regression", {**parameters, "objective": "quantile"}, seed, threads)
+
+
+def lightgbm_fit_arguments(features: Features, parameters: Parameters, rows: Rows) -> dict[str, Any]:
     """What LightGBM's `fit` takes beside X and y: the columns to split as sets of categories.
 
     `categories` is our own parameter: `native` (all category columns), `codes` (none: their codes are numbers),
@@ -120,8 +126,10 @@ def lightgbm_fit_arguments(features: Features, parameters: Parameters) -> dict[s
 
 def lightgbm_refusals() -> tuple[type[Exception], ...]:
     """The errors by which LightGBM refuses parameters or rows."""
-    from lightgbm.basic import LightGBMError
-
+    try:
+        from lightgbm.basic import LightGBMError
+    except ImportError:
+        return (ValueError, TypeError)
     return (ValueError, TypeError, LightGBMError)
 
 

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-from zlib import crc32
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from perennial.errors import MissingLayerError, NotEnoughDataError, ViolationsError
+from perennial.config_stack import Compute, ThreadsCompute
+from perennial.errors import NotEnoughDataError, ViolationsError
 from perennial.evidence import SearchResult, Trial
-from perennial.learn.candidates import check_candidates, kind_of
-from perennial.learn.cross import CrossValidation, Folds, Positions
-from perennial.learn.metrics import metric_value, pairs_of
-from perennial.learn.models import raw_output
-from perennial.learn.spaces import draw
-from perennial.learn.tasks import RULES
-from perennial.live.answer import AnswerRule, Task, answer
+from perennial.learn.candidate_checks import check_candidates
+from perennial.learn.checkpoint import checkpoint
+from perennial.learn.cross import CrossValidation, Folds
+from perennial.learn.rows import moments_of
+from perennial.learn.search.draws import Once, blend_draws, fixed_draws, random_draws
+from perennial.learn.search.guided import guided
+from perennial.learn.search.halving import halving
+from perennial.learn.search.runner import Job, Runner, Standing
+from perennial.learn.search.units import places
+from perennial.learn.workers import open_workers
+from perennial.live.answer import Task
 from perennial.table import Table
 
 if TYPE_CHECKING:
     from perennial.config import Learn
 
 Floats = npt.NDArray[np.float64]
-
-REDRAWS = 20
-"""How often a draw that was tried before is drawn again, before the candidate's space counts as used up."""
 
 
 def search(
@@ -37,14 +38,17 @@ def search(
     task: Task,
     seed: int,
     clock: Callable[[], float],
-    progress: Callable[[Trial], None] | None = None,
+    progress: Callable[[Standing], None] | None = None,
+    compute: Compute | None = None,
+    kept: Path | None = None,
 ) -> SearchResult:
     """All trials in the order they ran, and the one that is chosen (see `choose`).
 
-    First every candidate with its fixed parameters, the default first; then random draws in turns. A draw
-    varies only what the config leaves open. It depends on the seed, the candidate and its number, so that
-    a longer budget adds trials and changes none. No trial starts after `learn.budget_s` on `clock`, except
-    the very first; `budget_exhausted` says whether that left any out.
+    First every candidate with its fixed parameters, the default first; then draws in turns, in the way that
+    `learn.search` names. A draw varies only what the config leaves open. A random one depends on the seed, the
+    candidate and its number, so that a longer budget adds trials and changes none. No trial starts after
+    `learn.budget_s` on `clock`, except the very first; `budget_exhausted` says whether that left any out.
+    Whatever computes, the numbers are the same.
 
     Args:
         table: the training rows.
@@ -53,42 +57,39 @@ def search(
         task: what the target asks for.
         seed: draws parameters, rows and what learners draw.
         clock: seconds that only rise, such as `time.monotonic`.
-        progress: told every trial when it is done.
+        progress: told how the search stands whenever a fit begins or ends.
+        compute: what fits the models, of the stack file; threads by default.
+        kept: the folder where finished fits are kept until the search is done, so that the same search goes on
+            there after it was killed; None keeps nothing.
 
     Raises:
         ViolationsError: if a candidate or a parameter is unknown.
         NotEnoughDataError: if `learn.search_rows` leaves a fold empty.
         MissingLayerError: if no candidate at all could run.
+        StackError: if the workers cannot be reached or do not stay alive.
         PerennialError: if a learner refuses its parameters or rows.
     """
-    violations = check_candidates(learn, task)
+    violations = check_candidates(learn, task, lambda: table.contract.features)
     if violations:
         raise ViolationsError("candidates", violations)
-    folds = _capped(folds, len(table), learn.search_rows, seed)
-    cross = CrossValidation(table, folds, learn, task, seed)
-    start = clock()
-    trials: list[Trial] = []
-    missing: dict[str, MissingLayerError] = {}
-    exhausted = False
-    for candidate, parameters in _plan(learn, seed):
-        if candidate in missing:
-            continue
-        if trials and clock() - start >= learn.budget_s:
-            exhausted = True
-            break
-        try:
-            trial = _try(cross, candidate, parameters, clock)
-        except MissingLayerError as error:
-            missing[candidate] = error
-            continue
-        trials.append(trial)
-        if progress is not None:
-            progress(trial)
+    folds = _capped(table, folds, learn.search_rows, seed)
+    problem = CrossValidation(table, folds, learn, task, seed).problem
+    with (
+        checkpoint(kept, problem) as saved,
+        open_workers(compute or ThreadsCompute(), learn.threads, problem) as workers,
+    ):
+        runner = Runner(problem, workers, saved, clock, learn.budget_s, progress)
+        trials, early = _searched(runner, learn, seed)
     if not trials:
-        raise next(iter(missing.values()))
-    skipped = tuple(f"{name} was skipped: {error}" for name, error in missing.items())
-    best = choose(trials, learn.default_margin)
-    return SearchResult(trials=tuple(trials), best=best, budget_exhausted=exhausted, skipped=skipped)
+        raise next(iter(runner.missing.values()))
+    return SearchResult(
+        trials=tuple(trials),
+        best=choose(trials, learn.default_margin),
+        budget_exhausted=runner.exhausted,
+        skipped=tuple(f"{name} was skipped: {error}" for name, error in runner.missing.items()),
+        early=tuple(early),
+        kind=learn.search.kind,
+    )
 
 
 def choose(trials: Sequence[Trial], margin: float) -> Trial:
@@ -109,63 +110,52 @@ def choose(trials: Sequence[Trial], margin: float) -> Trial:
     return min(ahead, key=lambda trial: trial.score)
 
 
-def _plan(learn: Learn, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Candidates and parameters in the order of the trials; each combination once."""
-    seen: set[str] = set()
-
-    def is_new(candidate: str, parameters: Mapping[str, Any]) -> bool:
-        key = json.dumps([candidate, parameters], sort_keys=True)
-        fresh = key not in seen
-        seen.add(key)
-        return fresh
-
-    fixed = [{**kind_of(c.name).defaults, **c.parameters} for c in learn.candidates]
-    for candidate, parameters in zip(learn.candidates, fixed, strict=True):
-        if is_new(candidate.name, parameters):
-            yield candidate.name, parameters
-    for number in range(max(c.trials for c in learn.candidates)):
-        for i, candidate in enumerate(learn.candidates):
-            space = {n: d for n, d in kind_of(candidate.name).space.items() if n not in candidate.parameters}
-            if number >= candidate.trials or not space:
-                continue
-            rng = np.random.default_rng([seed, crc32(candidate.name.encode()), i, number])
-            for _ in range(REDRAWS):
-                parameters = {**fixed[i], **draw(space, rng)}
-                if is_new(candidate.name, parameters):
-                    yield candidate.name, parameters
-                    break
-
-
-def _try(
-    cross: CrossValidation, candidate: str, parameters: dict[str, Any], clock: Callable[[], float]
-) -> Trial:
-    """One candidate with one set of parameters, scored on every fold by the task's primary metric."""
-    start = clock()
-    metric, classes = RULES[cross.task].primary, cross.classes
-    rule = AnswerRule(cross.task, cross.table.contract.target.name, classes=classes)
-
-    def score(estimator: Any, scored: Positions) -> float:
-        answers = answer(raw_output(estimator, cross.X[scored], len(classes)), rule)
-        truth = np.asarray(classes)[cross.y[scored]] if classes else cross.y[scored]
-        return metric_value(metric, pairs_of(truth, answers, classes))
-
-    scores = cross.each(candidate, parameters, score)
-    return Trial(
-        candidate=candidate,
-        parameters=parameters,
-        metric=metric,
-        score=float(np.mean(scores)),
-        folds=tuple(scores),
-        seconds=clock() - start,
+def summary(found: SearchResult) -> str:
+    """What a search did, in one sentence."""
+    best = found.best
+    given_up = f" and gave up {len(found.early):,} early" if found.early else ""
+    cut = "; the time budget (learn.budget_s) left out others" if found.budget_exhausted else ""
+    return (
+        f"searched {len(found.trials):,} trials ({found.kind}){given_up}: {best.candidate} is best, "
+        f"{best.metric} {best.score:.4g}{cut}"
     )
 
 
-def _capped(folds: Folds, rows: int, search_rows: int, seed: int) -> Folds:
-    """The folds restricted to a sample of `search_rows` rows; all of them where that is 0 or enough."""
+def _searched(runner: Runner, learn: Learn, seed: int) -> tuple[list[Trial], list[Trial]]:
+    """The finished trials, and those that were given up early; blends of the best trials come last."""
+    once = Once()
+    trials, early = _drawn(runner, learn, once, seed)
+    blends = blend_draws(learn, once, [trial for trial in trials if trial.share == 1.0])
+    runner.planned += len(blends) * len(runner.folds)
+    found = runner.run([Job(one, runner.folds) for one in blends])
+    return [*trials, *(trial for trial in found if trial is not None)], early
+
+
+def _drawn(runner: Runner, learn: Learn, once: Once, seed: int) -> tuple[list[Trial], list[Trial]]:
+    how, fixed = learn.search, fixed_draws(learn, once)
+    if how.kind == "optuna":
+        return guided(fixed, runner, learn, how, once, seed)
+    draws = [*fixed, *random_draws(learn, once, seed)]
+    if how.kind == "halving":
+        return halving(draws, runner, how)
+    runner.planned = len(draws) * len(runner.folds)
+    return [t for t in runner.run([Job(one, runner.folds) for one in draws]) if t is not None], []
+
+
+def _capped(table: Table, folds: Folds, search_rows: int, seed: int) -> Folds:
+    """The folds restricted to a sample of `search_rows` rows; all of them where that is 0 or enough.
+
+    Where rows are a series, all rows of an origin are drawn, or none.
+    """
+    rows = len(table)
     if not 0 < search_rows < rows:
         return folds
+    moments = moments_of(table)
     kept = np.zeros(rows, dtype=np.bool_)
-    kept[np.random.default_rng(seed).choice(rows, search_rows, replace=False)] = True
+    if moments is None:
+        kept[np.random.default_rng(seed).choice(rows, search_rows, replace=False)] = True
+    else:
+        kept = places(seed, None, moments, rows) < search_rows / rows
     capped = [(fitted[kept[fitted]], scored[kept[scored]]) for fitted, scored in folds]
     smallest = min(min(len(part) for part in fold) for fold in capped)
     if smallest == 0:

@@ -72,6 +72,7 @@ class AnswerRule:
         scale: the scale on which the model learned a number; `log` answers exp(raw).
         classes: the class names in the order of the probabilities.
         interval: how wide a predicted number's interval is; None where there is none.
+        threshold: of two classes the second is answered where its probability is above this.
     """
 
     task: Task
@@ -80,6 +81,7 @@ class AnswerRule:
     scale: Literal["identity", "log"] = "identity"
     classes: tuple[str, ...] = ()
     interval: Interval | None = None
+    threshold: float = 0.5
 
     def as_dict(self) -> dict[str, Any]:
         """The rule as plain JSON values; `rule_from` reads it back."""
@@ -98,6 +100,14 @@ class Answers:
     low: Floats | None = None
     high: Floats | None = None
     probabilities: Floats | None = None
+
+    def rows(self, chosen: npt.NDArray[Any]) -> Answers:
+        """The answers at the given positions or under the given mask, in their order."""
+
+        def of(values: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+            return None if values is None else values[chosen]
+
+        return Answers(self.prediction[chosen], of(self.low), of(self.high), of(self.probabilities))
 
 
 def rule_from(data: Mapping[str, Any]) -> AnswerRule:
@@ -130,7 +140,8 @@ def answer(raw: Floats, rule: AnswerRule, matrix: Floats | None = None) -> Answe
     """
     if rule.task == "classification":
         names = np.asarray(rule.classes)
-        return Answers(prediction=names[np.argmax(raw, axis=1)], probabilities=raw)
+        chosen = raw[:, 1] > rule.threshold if len(names) == 2 else np.argmax(raw, axis=1)
+        return Answers(prediction=names[np.asarray(chosen, dtype=np.intp)], probabilities=raw)
     raw = np.asarray(raw, dtype=np.float64).reshape(-1)
     natural = np.exp if rule.scale == "log" else np.asarray
     interval = rule.interval

@@ -37,6 +37,10 @@ def _head(parts: Parts, facts: Mapping[str, Any]) -> str:
         f"Predicts {what}{unit} ({described}), with the candidate `{parts.candidate}`. "
         f"Built {facts['created_at']}.",
     ]
+    if len(rule.classes) == 2:
+        lines.append(
+            f"It answers {rule.classes[1]} where the probability of that is above {rule.threshold:g}."
+        )
     if rule.interval:
         lines.append(
             f"Each number comes with an interval that aims to cover {rule.interval.level:.0%} of truths."

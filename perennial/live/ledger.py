@@ -1,4 +1,4 @@
-"""The ledger of one system: the append-only, hash-chained list of what was released, and so of what serves.
+"""The ledger of one system: the append-only, hash-chained list of what was decided, and so of what serves.
 
 One entry is one file, `000001.json` and on, created exclusively: the number is the lock, so that of two
 promotions at once one wins. Every entry holds the digest of its own content and of the entry before it. That
@@ -9,57 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from perennial.errors import LedgerError, StalePromotionError
-from perennial.live.files import canonical, write_exclusive
+from perennial.live.files import canonical
+from perennial.live.ledger_store import FolderStore as FolderStore
+from perennial.live.ledger_store import Store as Store
 
 FORMAT = 1
 SERVING_KINDS = ("promotion", "rollback")
-NAME = re.compile(r"\d{6,}\.json")
-
-
-class Store(Protocol):
-    """Where entries are kept: anything that can create a name once and for all."""
-
-    def list(self) -> list[str]:
-        """The names of all entries, in any order; names that are no entry's are left out."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """The content under a name; raises FileNotFoundError."""
-        ...
-
-    def create_exclusive(self, name: str, data: bytes) -> None:
-        """Create `name` with all of `data`, or nothing at all; raises FileExistsError where it exists."""
-        ...
-
-
-@dataclass(frozen=True)
-class FolderStore:
-    """Entries as files of a folder, which the first entry creates."""
-
-    folder: Path
-
-    def list(self) -> list[str]:
-        """The names of all entries; none where the folder does not exist."""
-        if not self.folder.exists():
-            return []
-        return [path.name for path in self.folder.iterdir() if NAME.fullmatch(path.name)]
-
-    def read(self, name: str) -> bytes:
-        """The content of the file called `name`."""
-        return (self.folder / name).read_bytes()
-
-    def create_exclusive(self, name: str, data: bytes) -> None:
-        """Write the file `name` durably; raises FileExistsError where it exists."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_exclusive(self.folder / name, data)
+KEPT = "kept"
 
 
 @dataclass(frozen=True)
@@ -68,11 +30,12 @@ class Facts:
 
     Attributes:
         system: whose ledger this is.
-        kind: `promotion` or `rollback`; other kinds may be kept here and do not change what serves.
-        version: the bundle version that serves from now on ("v3").
+        kind: `promotion` or `rollback`; `kept` for a challenger that was not released, which like any other kind
+            does not change what serves.
+        version: the bundle version that serves from now on ("v3"); of `kept` the one that was not released.
         bundle_digest: the digest of that bundle.
         bundle_identity: the digest of its content apart from time and sequence number.
-        from_version: the version that served until now; None at the first release.
+        from_version: the version that served until now, and of `kept` still does; None where nothing did.
         at: when, UTC.
         who: user@host.
         reasons: a sentence each.
@@ -108,7 +71,7 @@ class Entry:
 
 
 def append(store: Store, facts: Facts, expected_head: int) -> Entry:
-    """The new entry, written durably as number `expected_head` + 1.
+    """The new entry, written durably as number `expected_head` + 1; see also `append_after`.
 
     `expected_head` is the number of the last entry when the evidence was gathered; 0 for an empty ledger.
 
@@ -132,6 +95,26 @@ def append(store: Store, facts: Facts, expected_head: int) -> Entry:
     return entry
 
 
+def append_after(store: Store, facts: Facts, expected_head: int) -> Entry:
+    """The new entry, where nothing that serves has changed since `expected_head`.
+
+    Entries that somebody else added since then, and that did not change what serves, are no hindrance: what was
+    found out about the champion still holds.
+
+    Raises:
+        StalePromotionError: another promotion or rollback came first; nothing was written.
+        LedgerError: the ledger is broken.
+    """
+    while True:
+        chain = entries(store)
+        if len(chain) < expected_head or serving(chain[expected_head:]):
+            raise StalePromotionError(expected_head, len(chain))
+        try:
+            return append(store, facts, len(chain))
+        except StalePromotionError:
+            continue  # somebody was faster: look at what they added
+
+
 def entries(store: Store) -> tuple[Entry, ...]:
     """All entries in order; raises LedgerError naming the first that is missing, edited or misplaced."""
     return _chain(store)[0]
@@ -139,7 +122,7 @@ def entries(store: Store) -> tuple[Entry, ...]:
 
 def champion(history: Sequence[Entry]) -> Entry | None:
     """The entry that says what serves now; None where nothing was released."""
-    return next((e for e in reversed(history) if e.facts.kind in SERVING_KINDS), None)
+    return next(iter(serving(history)[::-1]), None)
 
 
 def at(history: Sequence[Entry], time: datetime) -> Entry | None:
@@ -168,9 +151,14 @@ def previous(history: Sequence[Entry]) -> Entry | None:
 def barred(history: Sequence[Entry]) -> frozenset[str]:
     """The versions that must not be promoted automatically: rolled back from, and not released since."""
     versions: set[str] = set()
-    for entry in history:
+    for entry in serving(history):
         versions = (versions | set(entry.facts.barred)) - {entry.facts.version}
     return frozenset(versions)
+
+
+def serving(history: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The entries that changed what serves: promotions and rollbacks."""
+    return tuple(e for e in history if e.facts.kind in SERVING_KINDS)
 
 
 def _chain(store: Store) -> tuple[tuple[Entry, ...], str]:

@@ -25,6 +25,12 @@ ALLOWED_TYPES = frozenset(
         "lightgbm.sklearn.LGBMClassifier",
         "lightgbm.sklearn.LGBMRegressor",
         "numpy.dtype",
+        "perennial.live.estimators.arima.AutoArima",
+        "perennial.live.estimators.blend.Blend",
+        "perennial.live.estimators.blend.BlendOfClasses",
+        "perennial.live.estimators.horizon_ridge.HorizonRidge",
+        "perennial.live.estimators.lstm.Lstm",
+        "perennial.live.estimators.relative.Relative",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -149,14 +155,15 @@ def load_skops(source: Path | bytes) -> Any:
 
 
 def single_threaded(estimator: Any) -> None:
-    """Set every `n_jobs` inside a loaded estimator to 1: starting threads costs more than one row does."""
+    """Set every `n_jobs` inside an estimator to 1: starting threads costs more than one row does."""
     if hasattr(estimator, "n_jobs"):
         estimator.n_jobs = 1
-    for attribute in ("steps", "transformers_", "estimators_", "calibrated_classifiers_"):
+    for attribute in ("steps", "transformers_", "estimators_", "calibrated_classifiers_", "members_"):
         for part in getattr(estimator, attribute, ()):
             single_threaded(part[1] if isinstance(part, tuple) else part)
-    if hasattr(estimator, "estimator"):
-        single_threaded(estimator.estimator)
+    for attribute in ("estimator", "estimator_"):
+        if hasattr(estimator, attribute):
+            single_threaded(getattr(estimator, attribute))
 
 
 def _first_line(error: Exception) -> str:

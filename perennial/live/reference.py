@@ -28,7 +28,7 @@ def reference_profile(
     if answers.probabilities is None:
         predictions = number_profile(np.asarray(answers.prediction, dtype=np.float64))
     else:
-        codes = answers.probabilities.argmax(axis=1).astype(np.float64)
+        codes = (np.asarray(rule.classes) == answers.prediction[:, None]).argmax(axis=1).astype(np.float64)
         shares = {n: number_profile(answers.probabilities[:, i]) for i, n in enumerate(rule.classes)}
         predictions = {**category_profile(codes, rule.classes), "probabilities": shares}
     return {

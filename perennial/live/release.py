@@ -1,7 +1,7 @@
 """What serves: promoting a bundle, rolling back, and reading who the champion is.
 
-Nothing becomes a champion before its signature, its digests and its golden rows were checked right then.
-Only `status` is meant to be quick: it reads ledgers and folder names, and loads no model.
+Nothing becomes a champion before its signature, its digests and its golden rows were checked right then. What is
+not released is kept in the ledger too, with the reasons.
 """
 
 from __future__ import annotations
@@ -11,48 +11,20 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perennial.errors import LedgerError
+from perennial.errors import LedgerError, StalePromotionError
 from perennial.live import ledger, shelf
 from perennial.live.ledger import Entry, Facts
 from perennial.live.shelf import history as history
 from perennial.live.shelf import versions as versions
+from perennial.live.status import status as status
 
 if TYPE_CHECKING:
     from perennial.evidence import BundleReference, Decision
     from perennial.live.bundle import Bundle
-
-
-@dataclass(frozen=True)
-class Status:
-    """What serves for one system.
-
-    `waiting` is the newest bundle version, where it was never released; `problem` says why the ledger cannot
-    be read, or that the champion's bundle is gone ("" where all is well).
-    """
-
-    system: str
-    version: str | None
-    since: datetime | None
-    who: str | None
-    entries: int
-    waiting: str | None
-    problem: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The row for people."""
-        if self.problem:
-            return self.problem
-        waiting = f"; {self.waiting} is packaged, not released" if self.waiting else ""
-        if self.version is None or self.since is None:
-            return f"nothing released{waiting}"
-        serves = f"{self.version} serves since {self.since:%Y-%m-%d %H:%M} UTC, by {self.who}"
-        return f"{serves}, ledger entry {self.entries}{waiting}"
 
 
 def promote(
@@ -69,8 +41,8 @@ def promote(
     """The entry that makes a bundle the champion; the present one where the very same bundle serves already.
 
     `bundle` is its reference or its version; `expected_head` the number of ledger entries when the decision
-    was made. `evidence` (JSON values; NaN becomes null) is kept beside the decision. `who` defaults to
-    `whoami()`.
+    was made: challengers that were refused since then change nothing. `evidence` (JSON values; NaN becomes null) is
+    kept beside the decision. `who` defaults to `whoami()`.
 
     Raises:
         LedgerError: the decision was against it, the version is barred, or the ledger is broken.
@@ -84,7 +56,8 @@ def promote(
     past = history(releases, system)
     current = ledger.champion(past)
     opened = shelf.challenger(releases, system, bundle, public_key)
-    if len(past) == expected_head and current is not None and _is_same(current, opened):
+    is_stale = len(past) < expected_head or ledger.serving(past[expected_head:])
+    if not is_stale and current is not None and _is_same(current, opened):
         return current
     barred = ledger.barred(past)
     identities = {e.facts.bundle_identity for e in past if e.facts.version in barred}
@@ -102,7 +75,38 @@ def promote(
         decision.sentences(passed=True),
         evidence or {},
     )
-    return ledger.append(shelf.store(releases, system), facts, expected_head)
+    return ledger.append_after(shelf.store(releases, system), facts, expected_head)
+
+
+def keep(
+    releases: Path,
+    challenger: Bundle,
+    decision: Decision,
+    now: datetime,
+    who: str | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> Entry:
+    """The entry that says why a challenger was not released; what serves does not change.
+
+    `evidence` is as for `promote`; the names of the rules that failed are added to it as `failed`. Whatever others
+    add to the ledger meanwhile, the entry is written behind it.
+
+    Raises:
+        LedgerError: the decision was for the challenger, or the ledger is broken.
+    """
+    system = challenger.manifest.system
+    if decision.promote:
+        raise LedgerError(
+            f"{system}: expected a decision against {challenger.manifest.version}, found one for it"
+        )
+    reasons, found = decision.sentences(passed=False), {**(evidence or {}), "failed": list(decision.failed)}
+    while True:
+        past = history(releases, system)
+        facts = _facts(ledger.KEPT, challenger, ledger.champion(past), now, who, reasons, found)
+        try:
+            return ledger.append(shelf.store(releases, system), facts, len(past))
+        except StalePromotionError:
+            continue  # somebody was faster, and may have changed what serves
 
 
 def promote_by_hand(
@@ -124,7 +128,7 @@ def promote_by_hand(
     if current is not None and _is_same(current, opened):
         raise _serves_already(system, version)
     facts = _facts("promotion", opened, current, now, who, (reason,), {"by_hand": True})
-    return ledger.append(shelf.store(releases, system), facts, len(past))
+    return ledger.append_after(shelf.store(releases, system), facts, len(past))
 
 
 def rollback(
@@ -164,7 +168,7 @@ def rollback(
         {"golden_rows": len(opened.golden["rows"])},
         barred=(current.facts.version,),
     )
-    return ledger.append(shelf.store(releases, system), facts, len(past))
+    return ledger.append_after(shelf.store(releases, system), facts, len(past))
 
 
 def champion_bundle(releases: Path, system: str, public_key: Path) -> Bundle | None:
@@ -179,16 +183,6 @@ def released_bundle(releases: Path, system: str, version: str, public_key: Path)
     return shelf.released(releases, entry, public_key)
 
 
-def status(releases: Path) -> list[Status]:
-    """What serves, a row per system, sorted by name; a broken ledger is told in its row."""
-    folders = sorted(p for p in releases.iterdir() if p.is_dir()) if releases.is_dir() else []
-    return [
-        _status(releases, folder.name)
-        for folder in folders
-        if (folder / "ledger").is_dir() or (folder / "bundles").is_dir()
-    ]
-
-
 def whoami() -> str:
     """user@host of this process, for the ledger."""
     try:
@@ -196,22 +190,6 @@ def whoami() -> str:
     except (KeyError, OSError):
         user = f"uid{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
-
-
-def _status(releases: Path, system: str) -> Status:
-    try:
-        past = history(releases, system)
-    except LedgerError as error:
-        return Status(system, None, None, None, 0, None, str(error))
-    released = {e.facts.version for e in past}
-    waiting = next((v for v in versions(releases, system)[-1:] if v not in released), None)
-    entry = ledger.champion(past)
-    if entry is None:
-        return Status(system, None, None, None, len(past), waiting)
-    if entry.facts.version not in versions(releases, system):
-        gone = f"the bundle of the champion {entry.facts.version} is gone; {shelf.GONE}"
-        return Status(system, None, None, None, len(past), waiting, gone)
-    return Status(system, entry.facts.version, entry.facts.at, entry.facts.who, len(past), waiting)
 
 
 def _target(past: Sequence[Entry], current: Entry, to: str | None) -> Entry:

@@ -42,13 +42,13 @@ def versions(releases: Path, system: str) -> list[str]:
 
 
 def newest_released(releases: Path, system: str) -> int:
-    """The highest version number in the ledger of `system`; 0 where nothing was released."""
+    """The highest version number that the ledger of `system` names; 0 where it is empty."""
     return max((int(entry.facts.version[1:]) for entry in history(releases, system)), default=0)
 
 
 def release_entry(past: Sequence[Entry], system: str, version: str) -> Entry:
     """The latest entry that released a version; raises UnknownNameError where it never was."""
-    found = [e for e in past if e.facts.kind in ledger.SERVING_KINDS]
+    found = ledger.serving(past)
     for entry in reversed(found):
         if entry.facts.version == version:
             return entry

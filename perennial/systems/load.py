@@ -1,4 +1,4 @@
-"""Electricity load of the next 48 hours, hour by hour."""
+"""Electricity load of the next days, step by step: rolling origins, and what was known at each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.config import Source
 from perennial.config_features import SeriesFeatures
+from perennial.errors import InputError, NotEnoughDataError, UnknownNameError
 from perennial.systems import System, feeds_of, own_features, require_records
 from perennial.table import Column, Contract
 
@@ -13,89 +14,176 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from perennial.config_features import Features
+    from perennial.config_web import WebSource
+    from perennial.data.features.lags import Series
+    from perennial.data.features.origins import Origins
+    from perennial.data.features.part import Part
 
 OWN = ("load",)
-HORIZON_HOURS = 48
-LAGS_HOURS = (48, 168, 336)
-
-COLUMNS = (
-    Column("id", "text", "digest of the row's content", role="id"),
-    Column("time", "time", "hour that is predicted", role="time"),
-    Column("known_at", "time", "midnight (UTC) at which it is predicted", role="known_at"),
-    Column(
-        "horizon_hours", "number", "hours from the prediction to the hour", unit="h", minimum=0, maximum=48
-    ),
-    Column("hour", "number", "hour of the day (UTC)", unit="h", minimum=0, maximum=23),
-    Column("weekday", "number", "day of the week, Monday is 0", unit="1", minimum=0, maximum=6),
-    Column("day_of_year", "number", "day of the year", unit="days", minimum=1, maximum=366),
-    *(
-        Column(f"load_lag_{hours}", "number", f"load {hours} hours before", unit="MW", nullable=True)
-        for hours in LAGS_HOURS
-    ),
-    Column("load_last_day", "number", "mean load of the last 24 known hours", unit="MW", nullable=True),
-    Column("load_mw", "number", "mean load in the hour", role="target", unit="MW"),
-)
+FIRST_DAYS = 7
 
 
 def contract(source: Source, features: Features | None = None) -> Contract:
-    """The features of an hour, and one more per number of every further feed, such as the newest temperature."""
-    own_features("load", features, SeriesFeatures)
+    """The features of a predicted step; those of further feeds are given ahead, or what was newest at the origin."""
+    chosen = own_features("load", features, SeriesFeatures)
     from perennial.data.series import series_columns
 
-    return Contract("load", (*COLUMNS, *series_columns(feeds_of("load", source, OWN), OWN)))
+    web = feeds_of("load", source, OWN)
+    columns = [column for part in parts(web, chosen) for column in part.columns]
+    horizon_h = chosen.horizon_hours
+    return Contract(
+        "load",
+        (
+            Column("id", "text", "digest of the row's content", role="id"),
+            Column("time", "time", "start of the step that is predicted", role="time"),
+            Column("known_at", "time", "the origin: when it is predicted", role="known_at"),
+            Column(
+                "horizon_hours",
+                "number",
+                "from the origin to the start of the step",
+                unit="h",
+                minimum=0,
+                maximum=horizon_h,
+            ),
+            *columns,
+            *series_columns(web, OWN, chosen.given),
+            Column("load_mw", "number", "mean load in the step", role="target", unit="MW"),
+        ),
+    )
 
 
 def prepare(records: pd.DataFrame, source: Source, features: Features | None = None) -> pd.DataFrame:
-    """A row per midnight and hour of the following two days; features use what was known at that midnight."""
+    """A row per origin and step of its horizon of which the load is known, from what was known at the origin.
+
+    Raises:
+        NotEnoughDataError: where there are no records, or fewer than a week of them before the last.
+        InputError: where the steps and origins of the config do not fit each other.
+    """
     import numpy as np
     import pandas as pd
 
-    from perennial.data.records import current, first
+    from perennial.data.features.known import step_means
+    from perennial.data.features.part import flat
+    from perennial.data.records import current
     from perennial.data.series import with_series
 
+    chosen, web = own_features("load", features, SeriesFeatures), feeds_of("load", source, OWN)
     require_records("load", records, OWN)
-    known, truth = _hourly(first(records, "load")), _hourly(current(records, "load"))["load_mw"]
-    hour = pd.Timedelta(hours=1)
-    origins = pd.date_range(truth.index.min().ceil("D"), truth.index.max(), freq="D", unit="us")
-    known_at = origins.repeat(HORIZON_HOURS)
-    horizon = np.tile(np.arange(HORIZON_HOURS), len(origins))
-    time = pd.DatetimeIndex(known_at + pd.to_timedelta(horizon, unit="h"))
-    recent = known.sort_values("available_at")
-    recent = recent.assign(load_last_day=recent["load_mw"].rolling(24).mean())[
-        ["available_at", "load_last_day"]
-    ]
-    rows = pd.DataFrame(
-        {
-            "time": time,
-            "known_at": known_at,
-            "horizon_hours": horizon.astype(float),
-            "hour": time.hour.astype(float),
-            "weekday": time.dayofweek.astype(float),
-            "day_of_year": time.dayofyear.astype(float),
-            **{f"load_lag_{n}": _known(known, time - n * hour, known_at) for n in LAGS_HOURS},
-            "load_mw": truth.reindex(time).to_numpy(),
-        }
+    found = parts(web, chosen)
+    truth = step_means(current(records, "load"), "load_mw", pd.Timedelta(minutes=chosen.step_minutes))
+    origins = _origins(truth, found, chosen)
+    history = _history(records, web, origins, chosen)
+    values: dict[str, Any] = {
+        "time": origins.steps.tz_localize(None).to_numpy()[origins.targets],
+        "known_at": origins.moments.tz_localize(None).to_numpy()[:, None],
+        "horizon_hours": np.arange(origins.ahead)[None] * (origins.step / pd.Timedelta(hours=1)),
+    }
+    for part in found:
+        values |= part.values(history)
+    values["load_mw"] = truth.reindex(origins.steps).to_numpy()[origins.targets]
+    columns = flat(values, origins)
+    is_known = np.isfinite(columns["load_mw"])
+    rows = pd.DataFrame({name: column[is_known] for name, column in columns.items()})
+    rows = rows.assign(**{name: rows[name].dt.tz_localize("UTC") for name in ("time", "known_at")})
+    return with_series(rows, records, web, OWN, chosen.given)
+
+
+def parts(source: WebSource, features: SeriesFeatures) -> tuple[Part, ...]:
+    """The parts that the features are made of, in the order of the contract."""
+    from perennial.data.features.calendar import clock, season
+    from perennial.data.features.days_off import kinds_of_days
+    from perennial.data.features.lags import lag_parts
+    from perennial.data.features.naive import naive
+
+    series = _series(features)
+    return (
+        clock(features.zone),
+        kinds_of_days(features.country),
+        season(),
+        *lag_parts(series, features.country),
+        *_given(source, features, series.nearest_days),
+        naive(series),
     )
-    joined = pd.merge_asof(
-        rows.dropna(subset=["load_mw"]),
-        recent.drop_duplicates("available_at", keep="last"),
-        left_on="known_at",
-        right_on="available_at",
+
+
+def _given(source: WebSource, features: SeriesFeatures, nearest_days: int) -> tuple[Part, ...]:
+    """A part per given field.
+
+    Raises:
+        UnknownNameError: where one is no number of another feed.
+    """
+    from perennial.data.features.given import given
+
+    known = {
+        f"{feed}.{field}": rule.unit
+        for feed, of in source.feeds.items()
+        for field, rule in of.fields.items()
+        if feed not in OWN and rule.parse in ("number", "integer")
+    }
+    for name in features.given:
+        if name not in known:
+            raise UnknownNameError("FEED.FIELD in features.given", name, known)
+    return tuple(
+        given(_column(name), name.partition(".")[2], known[name], nearest_days, features.degree_days)
+        for name in features.given
     )
-    return with_series(joined.drop(columns="available_at"), records, feeds_of("load", source, OWN), OWN)
 
 
-def _hourly(load: pd.DataFrame) -> pd.DataFrame:
-    """Mean load by hour, and when the last part of the hour was known; hours without a value are left out."""
-    hours = load["event_time"].dt.floor("h")
-    mean = load.groupby(hours).agg(load_mw=("load_mw", "mean"), available_at=("available_at", "max"))
-    return mean.dropna(subset=["load_mw"]).sort_index()
+def _series(features: SeriesFeatures) -> Series:
+    import pandas as pd
+
+    from perennial.data.features.lags import Series
+
+    step = pd.Timedelta(minutes=features.step_minutes)
+    ahead = pd.Timedelta(hours=features.horizon_hours) / step
+    if ahead % 1:
+        raise InputError(
+            f"features.horizon_hours: expected a whole number of steps of {features.step_minutes} min, found "
+            f"{features.horizon_hours:g} h"
+        )
+    return Series("load", "MW", features.lags, step, int(ahead))
 
 
-def _known(known: pd.DataFrame, times: pd.DatetimeIndex, moments: pd.DatetimeIndex) -> Any:
-    """The load at `times` where it was available at `moments`, else NaN."""
-    found = known.reindex(times)
-    return found["load_mw"].where(found["available_at"].to_numpy() <= moments.to_numpy()).to_numpy()
+def _origins(truth: pd.Series[float], found: tuple[Part, ...], features: SeriesFeatures) -> Origins:
+    """The origins behind the first week of known load, up to the last known step."""
+    import pandas as pd
+
+    from perennial.data.features.origins import Origins, origins_between
+
+    series = _series(features)
+    first = truth.index[0] if len(truth) else pd.Timestamp(0, tz="UTC")
+    last = truth.index[-1] if len(truth) else first
+    every = pd.Timedelta(hours=features.every_hours)
+    after = pd.Timedelta(hours=features.first_hour)
+    moments = origins_between(first + pd.Timedelta(days=FIRST_DAYS), last, every, series.step, after)
+    if not len(moments):
+        raise NotEnoughDataError(
+            "system load, days of records before an origin", (last - first).days, FIRST_DAYS
+        )
+    back = max(part.look_back for part in found) // series.step + series.ahead
+    return Origins(moments, series.step, int(back), series.ahead, features.zone)
+
+
+def _history(records: pd.DataFrame, source: WebSource, origins: Origins, features: SeriesFeatures) -> Any:
+    """What was known at the origins of the load before them, and of given series around them."""
+    from perennial.data.features.known import known_windows, spacing
+    from perennial.data.features.lags import without_gaps
+    from perennial.data.features.part import History
+
+    load = records[records["feed"] == "load"]
+    known = known_windows(load, "load_mw", origins)
+    known[:, origins.back :] = float("nan")
+    series = {"load": without_gaps(known, origins)}
+    for name in features.given:
+        feed, _, field = name.partition(".")
+        series[_column(name)] = known_windows(records[records["feed"] == feed], field, origins)
+    delay_s = source.feeds["load"].available_after_s or 0.0
+    late = delay_s - min(spacing(load), origins.step).total_seconds()
+    return History(origins, series, shift=max(int(-(-late // origins.step.total_seconds())), 0))
+
+
+def _column(name: str) -> str:
+    return name.replace(".", "_")
 
 
 SYSTEM = System(
@@ -104,4 +192,6 @@ SYSTEM = System(
     task="regression",
     contract=contract,
     prepare=prepare,
+    segments=("day_type",),
+    horizon="horizon_hours",
 )

@@ -18,6 +18,9 @@ def emit(graph: Graph, estimator: Any, x: str) -> str:
 
     `x` is a float64 value of shape (n_rows, n_features). Raises UnsupportedError with the reason.
     """
+    if hasattr(estimator, "emit"):
+        own: str = estimator.emit(graph, x)
+        return own
     kind = type(estimator)
     convert = CONVERTERS.get(f"{kind.__module__.split('.')[0]}.{kind.__name__}")
     if convert is None:

@@ -1,0 +1,91 @@
+"""Rows that hang together, and what that does to the error of a mean."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from perennial.learn.rows import moments_of
+from perennial.table import Table
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+
+class Mean(NamedTuple):
+    """A mean with its standard error, and how many clusters and rows it rests on."""
+
+    value: float
+    error: float
+    clusters: int
+    rows: int
+
+
+def clusters_of(table: Table) -> Codes:
+    """Which cluster each row belongs to, shape (n_rows,); rows of different clusters are taken as independent.
+
+    Rows with the same id are one. Rows of a series are put in blocks of successive origins, as many as the cube root
+    of their number (Künsch 1989) and at least as many as look at the same truth.
+    """
+    import pandas as pd
+
+    moments = moments_of(table)
+    if moments is None:
+        return pd.factorize(table.ids)[0].astype(np.int64)
+    origins, place = np.unique(moments[:, 0], return_inverse=True)
+    ahead = float((moments[:, 1] - moments[:, 0]).max())
+    overlapping = int(np.median(np.searchsorted(origins, origins + ahead) - np.arange(len(origins))))
+    length = max(1, overlapping, math.ceil(len(origins) ** (1 / 3)))
+    return np.asarray(place // length, dtype=np.int64)
+
+
+def mean_of(values: Floats, clusters: Codes) -> Mean:
+    """The mean of `values` with a standard error that lets rows of one cluster be alike.
+
+    The error is that of a ratio of cluster totals to cluster sizes (Cochran 1977, equation 6.13); infinite with a
+    single cluster.
+    """
+    rows, mean = len(values), float(values.mean())
+    totals = np.bincount(_dense(clusters), weights=values - mean)
+    count = len(totals)
+    if count < 2:
+        return Mean(mean, math.inf, count, rows)
+    return Mean(mean, math.sqrt(float(totals @ totals) * count / (count - 1)) / rows, count, rows)
+
+
+def share_interval(hits: npt.NDArray[np.bool_], clusters: Codes, level: float) -> tuple[float, float]:
+    """The interval of a share (Wilson 1927), for as many independent rows as tell as much as these do.
+
+    That number is the one whose binomial variance is the square of the clustered error (Kish 1965); where all rows
+    agree it is the number of clusters.
+    """
+    mean = mean_of(hits.astype(np.float64), clusters)
+    share, spread = mean.value, mean.value * (1.0 - mean.value)
+    if math.isinf(mean.error):
+        return 0.0, 1.0
+    n = min(spread / mean.error**2, mean.rows) if spread > 0 and mean.error > 0 else mean.clusters
+    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(spread / n + z**2 / (4 * n**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def above_zero_p(values: Floats, clusters: Codes) -> float:
+    """The one-sided p-value of a mean above 0 (a t-test on clusters); 1 with fewer than two clusters."""
+    from scipy.stats import t
+
+    mean = mean_of(values, clusters)
+    if mean.clusters < 2:
+        return 1.0
+    if mean.error == 0.0:
+        return 0.0 if mean.value > 0 else 1.0
+    return float(t.sf(mean.value / mean.error, mean.clusters - 1))
+
+
+def _dense(clusters: Codes) -> npt.NDArray[np.intp]:
+    """The codes from 0 on without gaps."""
+    return np.unique(clusters, return_inverse=True)[1].reshape(-1)

@@ -1,0 +1,218 @@
+"""Columns that know the target: a single one that predicts it as no honest single column does.
+
+A strong column is no leak by itself: yesterday's value says nearly all about today's. But a naive model may use it
+too, and it is one column among others that say nearly the same. A copy of the target with some noise is alone far
+better than every baseline, better than all other columns together, and about as good as everything at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perennial.learn.baselines import baselines_for, fit_baseline
+from perennial.learn.models import native_threads
+from perennial.learn.rows import moments_of
+from perennial.learn.tasks import task_of
+from perennial.table import Column, Table
+
+Floats = npt.NDArray[np.float64]
+
+ROWS = 12_000
+"""Rows that are looked at, drawn from all."""
+LATER = 0.3
+"""Share of them on which errors are measured; curves and models are fitted to the others."""
+BEYOND_BASELINE = 0.7
+"""A column is looked into where its error alone is at most this share of the best baseline's."""
+BEYOND_OTHERS = 0.8
+"""It is a suspect where that is at most this share of the error of all columns that are not looked into,"""
+AS_GOOD_AS_ALL = 1.5
+"""and at most this multiple of the error of all columns together."""
+DISTINCT = 50
+"""A number of fewer distinct values is no copy of a target with more: a year is none of a price."""
+BIN_ROWS = 20
+FEWEST_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A column with its error alone, and those of the best baseline, the other columns and all together.
+
+    Errors are mean absolute ones in the target's unit, or Brier scores.
+    """
+
+    column: str
+    alone: float
+    baseline: float
+    others: float
+    together: float
+
+
+def suspects(table: Table, seed: int) -> list[Suspect]:
+    """The features that look like copies of the target, by name.
+
+    Models of many columns are fitted only where a column alone beats the baselines by far, so that an honest table
+    costs little. Rows of a series are split by time, others at random; rows that share an id stay together.
+    Fewer than `FEWEST_ROWS` rows tell nothing, and neither does a target with one single value.
+
+    Args:
+        table: checked rows; categories that the contract leaves open are taken from them.
+        seed: draws rows.
+    """
+    sample = _sample(table, seed)
+    if len(sample.late) < FEWEST_ROWS * LATER or not sample.best_baseline > 0:
+        return []
+    alone = {i: sample.alone(i, column) for i, column in enumerate(sample.features)}
+    near = [i for i, error in alone.items() if error <= BEYOND_BASELINE * sample.best_baseline]
+    if not near:
+        return []
+    rest = [i for i in alone if i not in near]
+    others = min(sample.model(rest), sample.best_baseline) if rest else sample.best_baseline
+    together = min(sample.model([*alone]), min(alone.values()))
+    return [
+        Suspect(sample.features[i].name, alone[i], sample.best_baseline, others, together)
+        for i in near
+        if alone[i] <= BEYOND_OTHERS * others and alone[i] <= AS_GOOD_AS_ALL * together
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Rows of a table as numbers: features, target (n_rows, n_outputs) and the best baseline's answers to it.
+
+    For a number there is one output; for classes one per class, 1 for the true one and 0 elsewhere.
+    """
+
+    features: tuple[Column, ...]
+    X: Floats
+    y: Floats
+    baseline: Floats
+    best_baseline: float
+    early: npt.NDArray[np.int64]
+    late: npt.NDArray[np.int64]
+    is_number: bool
+    seed: int
+
+    def error(self, answers: Floats) -> float:
+        """The mean absolute error, or the Brier score, of answers to the late rows."""
+        differences = answers - self.y[self.late]
+        if self.is_number:
+            return float(np.abs(differences).mean())
+        return float((differences**2).sum(axis=1).mean())
+
+    def alone(self, i: int, column: Column) -> float:
+        """The error of a curve of one column; infinite where it has too few distinct values to be a copy.
+
+        Of a number also the curve of what it says beyond the baseline: a level that wanders off hides the rest.
+        """
+        x = self.X[:, i]
+        if self.is_number and column.is_numeric:
+            needed = min(DISTINCT, len(np.unique(self.y)) // 2)
+            if len(np.unique(x[np.isfinite(x)])) < max(needed, 2):
+                return float("inf")
+        found = [self.error(self._curve(x, self.y))]
+        if self.is_number and column.is_numeric:
+            base = self.baseline
+            found.append(self.error(base[self.late] + self._curve(x - base[:, 0], self.y - base)))
+        return min(found)
+
+    def _curve(self, x: Floats, y: Floats) -> Floats:
+        """Late answers of the medians (of a number) or means (of classes) of early rows with a similar `x`."""
+        own, new = x[self.early], x[self.late]
+        known = np.isfinite(own)
+        centre = np.median if self.is_number else np.mean
+        answers = np.tile(centre(y[self.early], axis=0), (len(new), 1))
+        if known.sum() < 2 * BIN_ROWS:
+            return answers
+        if (~known).sum() >= BIN_ROWS:
+            answers[:] = centre(y[self.early[~known]], axis=0)
+        order = np.argsort(own[known], kind="stable")
+        values, targets = own[known][order], y[self.early[known]][order]
+        starts = _bins(values)
+        middles = np.array([np.median(part) for part in np.split(values, starts[1:])])
+        levels = np.array([centre(part, axis=0) for part in np.split(targets, starts[1:])])
+        there = np.isfinite(new)
+        for output in range(y.shape[1]):
+            answers[there, output] = np.interp(new[there], middles, levels[:, output])
+        return answers
+
+    def model(self, columns: list[int]) -> float:
+        """The error of gradient boosting on some columns: of a number itself, or of what the baseline misses."""
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        X = self.X[:, columns]
+        kept = np.isfinite(X[self.early]).any(axis=0)
+        X = X[:, kept]
+        if not kept.any():
+            return float("inf")
+        how = {"max_iter": 150, "random_state": self.seed, "early_stopping": False}
+        with native_threads().limit(limits=1):
+            if not self.is_number:
+                labels = self.y.argmax(axis=1)
+                classifier = HistGradientBoostingClassifier(**how).fit(X[self.early], labels[self.early])
+                answers = np.zeros_like(self.y[self.late])
+                answers[:, classifier.classes_] = classifier.predict_proba(X[self.late])
+                return self.error(answers)
+            found = []
+            for base in (np.zeros_like(self.baseline), self.baseline):
+                learner = HistGradientBoostingRegressor(loss="absolute_error", **how)
+                learner.fit(X[self.early], (self.y - base)[self.early, 0])
+                found.append(self.error(base[self.late] + learner.predict(X[self.late])[:, None]))
+        return min(found)
+
+
+def _bins(values: Floats) -> npt.NDArray[np.int64]:
+    """Where each bin of sorted values starts: at least `BIN_ROWS` rows each, equal values never apart."""
+    first = np.flatnonzero(np.diff(values, prepend=-np.inf))
+    starts = [0]
+    for place in first.tolist():
+        if place - starts[-1] >= BIN_ROWS and len(values) - place >= BIN_ROWS:
+            starts.append(place)
+    return np.array(starts, dtype=np.int64)
+
+
+def _sample(table: Table, seed: int) -> _Sample:
+    import pandas as pd
+
+    contract = table.contract.fitted(table.frame)
+    whole = Table(table.frame, contract)
+    rng = np.random.default_rng(seed)
+    codes = pd.factorize(whole.ids)[0]
+    moments = moments_of(whole)
+    order = rng.permutation(int(codes.max()) + 1)[codes] if moments is None else moments[:, 0]
+    chosen = np.sort(rng.permutation(len(whole))[:ROWS])
+    rows, order = whole.rows(chosen), order[chosen]
+    edge = np.quantile(order, 1.0 - LATER)
+    early, late = np.flatnonzero(order < edge), np.flatnonzero(order >= edge)
+    is_number = task_of(contract) == "regression"
+    y = rows.y[:, None] if is_number else (rows.y[:, None] == np.unique(rows.y)).astype(np.float64)
+    blank = _Sample(contract.features, rows.X, y, np.zeros_like(y), 0.0, early, late, is_number, seed)
+    if not len(early) or not len(late):
+        return blank
+    best = min(_baselines(rows, early, y, is_number), key=lambda answers: blank.error(answers[late]))
+    error = blank.error(best[late])
+    return _Sample(contract.features, rows.X, y, best, error, early, late, is_number, seed)
+
+
+def _baselines(rows: Table, early: npt.NDArray[np.int64], y: Floats, is_number: bool) -> Iterator[Floats]:
+    """The answers of every baseline to all rows, fitted to the early ones."""
+    fitted = rows.rows(early)
+    classes = np.unique(rows.y)
+    for name in baselines_for(rows.contract):
+        answers = fit_baseline(name, fitted).contend(rows)
+        if is_number:
+            yield answers.answers.prediction.astype(np.float64)[:, None]
+        elif answers.answers.probabilities is not None:
+            shares = np.zeros_like(y)
+            places = np.searchsorted(classes, np.asarray(answers.classes))
+            shares[:, places] = answers.answers.probabilities
+            yield shares
+    for column in rows.contract.columns:
+        if column.role == "baseline" and (is_number or y.shape[1] == 2):
+            told = rows.frame[column.name].to_numpy(dtype=np.float64, na_value=np.nan)
+            usual = float(np.median(y[early, -1]) if is_number else y[early, -1].mean())
+            told = np.where(np.isfinite(told), told, usual)
+            yield told[:, None] if is_number else np.column_stack([1.0 - told, told])

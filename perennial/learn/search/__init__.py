@@ -1,0 +1,1 @@
+"""How a search goes: what it draws, on how many rows it tries that, and what it gives up early."""
