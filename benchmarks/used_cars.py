@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> None:
         for name, values, found in one_seed(config, table, seed):
             rows.setdefault(name, []).append(values)
             covered += [found] if found is not None else []
-    print(accuracy_table(rows), coverage_tables(covered, config.evaluate.prediction_level), sep="\n\n")
+    print(accuracy_table(rows), coverage_tables(covered, config.evaluate.prediction_levels[0]), sep="\n\n")
     print("\n" + unseen_makes(config, table, given.seeds[0]))
 
 
@@ -131,7 +131,7 @@ def fit_default(config: Config, default: Candidate, train: Table, seed: int) -> 
     parameters = {**kind_of(default.name).defaults, **default.parameters}
     trial = Trial(candidate=default.name, parameters=parameters, metric="", score=0.0, folds=(), seconds=0.0)
     folds = splits.folds(train, config.split, config.learn.folds, seed)
-    return fit_chosen(train, folds, trial, config.learn, config.evaluate.prediction_level, seed)
+    return fit_chosen(train, folds, trial, config.learn, config.evaluate.prediction_levels, seed)
 
 
 def measured(holdout: Table, answers: Answers) -> list[float]:

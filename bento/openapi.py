@@ -6,6 +6,7 @@ from typing import Any
 
 from bento.asked import ID, ID_RULE
 from bento.state import Ready
+from perennial.live.predict import bound_names
 from perennial.live.rows import request_schema
 
 FORMS = (
@@ -156,7 +157,7 @@ def _prediction(ready: Ready | None) -> dict[str, Any]:
         )
     number = {"type": "number", "description": rule.unit}
     bound = {"type": ["number", "null"], "description": rule.unit}
-    return _object(prediction=number, prediction_low=bound, prediction_high=bound, **common)
+    return _object(prediction=number, **dict.fromkeys(bound_names(rule), bound), **common)
 
 
 def _object(**properties: Any) -> dict[str, Any]:

@@ -91,12 +91,14 @@ def predictions_table(answered: Answered, row_ids: pd.Series | None) -> pd.DataF
     """One row per answer: `id`, the answer, `model_version`, `flag`; null where there is no answer."""
     import pandas as pd
 
+    from perennial.live.predict import bound_columns
+
     answers, blank = answered.answers, answered.invalid
     nothing = pd.Series([None] * len(answered), dtype="float64")
     columns: dict[str, object] = {} if row_ids is None else {"id": row_ids}
     columns["prediction"] = pd.Series(answers.prediction.tolist()).mask(blank, None)
     if answers.probabilities is None:
-        for name, values in (("prediction_low", answers.low), ("prediction_high", answers.high)):
+        for name, values in bound_columns(answers, answered.rule).items():
             columns[name] = nothing if values is None else pd.Series(values).mask(blank)
     else:
         for position, name in enumerate(answered.rule.classes):

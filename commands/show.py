@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from perennial.evidence import Evaluation, Judgement, Outcome
     from pipelines.summary import StepSummary
 
+MOST_BASELINES = 3
 PIPED_WIDTH = 120
 
 
@@ -62,14 +63,18 @@ def _steps(steps: list[StepSummary]) -> Table:
 
 
 def _metrics(evaluation: Evaluation) -> Table:
-    """Every metric of the model with its interval, beside the baselines'."""
-    from perennial.live.report.text import interval_text, number_text
+    """Every metric of the model with its interval, beside those of the baselines that lose least."""
+    from perennial.live.report.text import count_text, interval_text, number_text
 
-    listed = table("on the hold-out", evaluation.candidate, *evaluation.baselines)
+    losses = {c.b: c.loss_b or 0.0 for c in evaluation.against_baselines}
+    nearest = sorted(evaluation.baselines, key=lambda name: losses.get(name, 0.0))
+    listed = table("on the hold-out", evaluation.candidate, *nearest[:MOST_BASELINES])
+    if weaker := len(nearest[MOST_BASELINES:]):
+        listed.caption = f"{count_text(weaker, 'weaker baseline')} in the report"
     for metric in evaluation.metrics:
         values = [
             next((number_text(m.value, 3) for m in found if m.name == metric.name), "")
-            for found in evaluation.baselines.values()
+            for found in (evaluation.baselines[name] for name in nearest[:MOST_BASELINES])
         ]
         unit = "" if metric.unit in ("", "1") else f" ({metric.unit})"
         interval = interval_text(metric.value, metric.low, metric.high)

@@ -48,10 +48,10 @@ def training(
     """
     system, seed = config.system, config.seed
     dataset = collect(system, config.source, seed, dataset_version)
-    table, checks = check(dataset, system, config.source, config.features, config.checks)
+    table, checks = check(dataset, system, config.source, config.features, config.checks, seed)
     train, holdout = split(table, config.split, seed)
     found = search(train, system, config.split, config.learn, seed, compute)
-    model = fit(train, found, config.split, config.learn, config.evaluate.prediction_level, seed)
+    model = fit(train, found, config.split, config.learn, system, config.evaluate.prediction_levels, seed)
     evaluation = evaluate(model, train, holdout, system, config.evaluate, seed)
     bundle = package(
         model, train, holdout, evaluation, dataset, system, config.bundle, digests, seed, releases

@@ -22,8 +22,10 @@ def evaluate(
     model: FittedModel, train: Table, holdout: Table, system: str, rules: Evaluate, seed: int
 ) -> Annotated[Evaluation, "evaluation"]:
     """Metrics with intervals, beside those of the baselines on the same rows."""
-    segments = systems.get(system).segments
-    evaluation = learn_evaluate.evaluate(system, model, train, holdout, rules, segments, seed)
+    plugin = systems.get(system)
+    evaluation = learn_evaluate.evaluate(
+        system, model, train, holdout, rules, plugin.segments, seed, plugin.horizon
+    )
     logger.info(
         "evaluated on %s hold-out rows: %s",
         f"{evaluation.rows:,}",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from zenml import step
 
+from perennial import systems
 from perennial.config import GroupedSplit, Learn, StratifiedSplit, TimeSplit
 from perennial.data import splits
 from perennial.evidence import SearchResult
@@ -23,11 +24,12 @@ def fit(
     found: SearchResult,
     rules: StratifiedSplit | GroupedSplit | TimeSplit,
     learn: Learn,
-    prediction_level: float,
+    system: str,
+    levels: tuple[float, ...],
     seed: int,
 ) -> Annotated[FittedModel, "model"]:
     """The fitted model, with prediction intervals from out-of-fold residuals."""
     folds = splits.folds(train, rules, learn.folds, seed)
-    model = fit_chosen(train, folds, found.best, learn, prediction_level, seed)
+    model = fit_chosen(train, folds, found.best, learn, levels, seed, systems.get(system).horizon)
     logger.info("fitted %s to %s rows in %.1f s", model.candidate, f"{len(train):,}", model.seconds)
     return model

@@ -38,8 +38,8 @@ def daily_table(
     frame = pd.DataFrame({**history, "warmth": rng.normal(size=len(days)), "model": weekdays})
     others = frame.columns.drop("index")
     frame[others] = frame[others].mask(rng.random((len(days), len(others))) < holes)
-    frame["horizon_hours"] = 24.0 * ahead
     frame = frame.assign(
+        horizon_hours=24.0 * ahead,
         id=[f"r{day}" for day in days],
         known_at=origins,
         time=origins + pd.Timedelta(days=ahead),

@@ -42,7 +42,7 @@ def numbers():
     learn = learn_config(target_scale="log")
     train, holdout = halves(number_table(1600, holes=0.02))
     trial = Trial(candidate="ridge", parameters={}, metric="m_error", score=0, folds=(0.0,), seconds=0)
-    fitted = fit_chosen(train, folds_of(len(train)), trial, learn, 0.9, 0)
+    fitted = fit_chosen(train, folds_of(len(train)), trial, learn, (0.9,), 0)
     return fitted, train, holdout, evaluate("cars", fitted, train, holdout, RULES_OF_TEST, ("make", "age"), 1)
 
 
@@ -144,7 +144,7 @@ def test_number_details_add_up(numbers):
     bias = np.array([d["bias"] for d in deciles])
     assert bias @ rows / rows.sum() == pytest.approx((answers.prediction - holdout.y).mean())
     assert sorted(details["residuals"]["truth"]) == pytest.approx(sorted(holdout.y))
-    interval = details["interval"]
+    interval = details["intervals"][0]
     inside = (answers.low <= holdout.y) & (holdout.y <= answers.high)
     assert interval["coverage"] == inside.mean() and interval["level"] == 0.9
     assert 0.85 < interval["coverage"] < 0.95
@@ -158,7 +158,7 @@ def test_residuals_are_a_sample_of_pairs_and_a_model_without_intervals_has_none(
     shown = set(zip(details["residuals"]["predicted"], details["residuals"]["truth"], strict=True))
     assert len(shown) == 1000
     assert shown <= set(zip(fitted.predict(holdout).prediction.tolist(), holdout.y.tolist(), strict=True))
-    assert details["interval"] is None
+    assert details["intervals"] == []
 
 
 def test_segments_partition_the_rows_and_equal_a_group_by(classes, numbers):

@@ -42,6 +42,25 @@ def by_scikit_learn(truth, answers, classes):
         "f1_score": sk.f1_score(truth, answers.prediction, zero_division=0, **mean),
         "roc_auc_score": sk.roc_auc_score(truth, scores, **area),
         "log_loss_error": sk.log_loss(truth, answers.probabilities, labels=classes),
+        **by_hand(truth, answers, classes),
+    }
+
+
+def by_hand(truth, answers, classes):
+    """Brier score, its skill over equal shares, and the calibration error, row by row."""
+    two, shares = len(classes) == 2, answers.probabilities
+    happened = np.array([[t == c for c in classes] for t in truth], dtype=float)
+    half = 2 if two else 1
+    brier, constant = (((p - happened) ** 2).sum() / len(truth) / half for p in (shares, 1 / len(classes)))
+    bins: dict[int, list[float]] = {}
+    for row, own in zip(shares, happened, strict=True):
+        place = 1 if two else int(row.argmax())
+        bins.setdefault(min(int(row[place] * 10), 9), []).append(row[place] - own[place])
+    gap = sum(abs(sum(gaps)) for gaps in bins.values()) / len(truth)
+    return {
+        "brier_error": brier,
+        "brier_skill_score": 1 - brier / constant,
+        "expected_calibration_error": gap,
     }
 
 
@@ -61,6 +80,7 @@ def test_class_metrics_equal_those_of_scikit_learn(classes, seed):
         level=0.9,
         seed=0,
         classes=classes,
+        base=[1 / len(classes)] * len(classes),
     )
     want = by_scikit_learn(truth, answers, list(classes))
     assert values_of(got) == pytest.approx(want, rel=1e-12)
@@ -176,7 +196,10 @@ def test_what_rows_do_not_define_is_absent_and_never_nan():
     assert "r2_score" not in {m.name for m in constant}
     _, shares = class_answers(50, ("a", "b"), 1)
     one = measure(np.full(50, "a"), shares, RULES["classification"].metrics, classes=("a", "b"), **how)
-    assert {m.name for m in one} == set(RULES["classification"].metrics) - {"roc_auc_score"}
+    assert {m.name for m in one} == set(RULES["classification"].metrics) - {
+        "roc_auc_score",
+        "brier_skill_score",
+    }
     assert all(np.isfinite([m.value, m.low, m.high]).all() for m in (*constant, *one))
     with pytest.raises(PerennialError, match="expected rows that define roc_auc_score"):
         metric_value("roc_auc_score", pairs_of(np.full(50, "a"), shares, ("a", "b")))

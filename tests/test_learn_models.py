@@ -141,7 +141,7 @@ def test_the_same_seed_gives_the_same_bits_on_two_threads(name, task, monkeypatc
     monkeypatch.setattr("perennial.learn.models.SMALL_FIT", 0)
     table = table_for(task, name, rows=500 if name in (*OF_SERIES, "blend") else 4000)
     small = {
-        **{tree: {"n_estimators": 20} for tree in ("random_forest", "lightgbm", "lightgbm_quantile")},
+        **{tree: {"n_estimators": 8} for tree in ("random_forest", "lightgbm", "lightgbm_quantile")},
         "hist_gradient_boosting": {"max_iter": 20},
         "lstm": {"history": "index", "epochs": 5},
     }.get(name, needed(name, task))
@@ -340,7 +340,7 @@ def test_conformal_intervals_cover_as_promised_also_where_errors_grow():
     for _ in range(60):
         raw = rng.uniform(0, 10, 1200)
         truth = raw + (0.1 + raw) * rng.normal(size=1200)
-        interval = conformal_interval(raw[:1000], truth[:1000], 0.9, bins=5)
+        interval = conformal_interval(raw[:1000], truth[:1000], (0.9,), bins=5)
         rule = AnswerRule("regression", "y", interval=interval)
         answers = answer(raw[1000:], rule)
         inside = (truth[1000:] >= answers.low) & (truth[1000:] <= answers.high)
@@ -353,13 +353,13 @@ def test_conformal_intervals_cover_as_promised_also_where_errors_grow():
 
 def test_one_bin_is_the_textbook_conformal_quantile():
     residuals = np.random.default_rng(1).normal(size=199)
-    interval = conformal_interval(np.zeros(199), residuals, 0.9, bins=1)
+    interval = conformal_interval(np.zeros(199), residuals, (0.9,), bins=1)
     assert interval.high == (np.sort(residuals)[189],)  # ceil(200 * 0.95) = 190th smallest
     assert interval.low == (np.sort(residuals)[9],)  # 10th smallest
-    just = conformal_interval(np.zeros(19), residuals[:19], 0.9)
+    just = conformal_interval(np.zeros(19), residuals[:19], (0.9,))
     assert (just.low[0], just.high[0]) == (residuals[:19].min(), residuals[:19].max())
     with pytest.raises(NotEnoughDataError, match="expected at least 19 rows, found 18"):
-        conformal_interval(np.zeros(18), residuals[:18], 0.9)
+        conformal_interval(np.zeros(18), residuals[:18], (0.9,))
 
 
 def test_rows_in_no_fold_and_repeated_outputs_do_not_disturb_intervals():
@@ -367,7 +367,7 @@ def test_rows_in_no_fold_and_repeated_outputs_do_not_disturb_intervals():
     raw = np.repeat([1.0, 2.0, 5.0], 300)
     truth = raw + rng.normal(size=900)
     with_holes = np.concatenate([raw, np.full(50, np.nan)])
-    interval = conformal_interval(with_holes, np.concatenate([truth, np.full(50, 99.0)]), 0.8, bins=10)
-    assert interval == conformal_interval(raw, truth, 0.8, bins=10)
+    interval = conformal_interval(with_holes, np.concatenate([truth, np.full(50, 99.0)]), (0.8,), bins=10)
+    assert interval == conformal_interval(raw, truth, (0.8,), bins=10)
     assert list(interval.edges) == sorted(set(interval.edges))
     assert len(interval.low) == len(interval.high) == len(interval.edges) + 1

@@ -17,6 +17,7 @@ from perennial.config import Learn
 from perennial.config_search import HalvingSearch
 from perennial.learn.cross import CrossValidation
 from perennial.learn.models import fit
+from perennial.learn.search import runner
 from perennial.learn.search.halving import rounds
 from perennial.learn.search.runner import Standing
 from perennial.learn.search.units import FEWEST_TREES, Unit, _is_whole, _thinned, places, score_unit
@@ -212,6 +213,18 @@ def test_optuna_fixes_what_the_config_fixes_and_draws_inside_the_space():
         assert 0.02 <= given["learning_rate"] <= 0.2 and given["subsample"] in (0.6, 0.8, 1.0)
         assert isinstance(given["min_child_samples"], int) and 5 <= given["min_child_samples"] <= 60
         assert given["learning_rate"] == float(f"{given['learning_rate']:.4g}")
+
+
+def test_optuna_draws_near_what_did_well(monkeypatch):
+    def off(problem, unit):
+        return abs(np.log(unit.parameters["learning_rate"] / 0.05)) + 0.001 * unit.fold
+
+    monkeypatch.setattr(runner, "score_unit", off)
+    seen = {}
+    for how in (OPTUNA | {"at_once": 1}, {"kind": "random"}):
+        found = searched(how, {**LIGHT, "trials": 40})
+        seen[how["kind"]] = np.mean(sorted(t.score for t in (*found.trials, *found.early))[:25])
+    assert seen["optuna"] < 0.6 * seen["random"]
 
 
 def standing(**changes):

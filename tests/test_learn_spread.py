@@ -107,7 +107,7 @@ def test_residuals_are_scaled_by_their_hardness_and_binned_by_it():
     raw = rng.normal(size=4000)
     truth = raw + np.exp(hardness) * rng.normal(size=4000)
     spread = Spread(0.0, ((), ()), ((0.0, 0.0), (0.0, 0.0)))
-    interval = conformal_interval(raw, truth, 0.9, bins=4, spread=spread, hardness=hardness)
+    interval = conformal_interval(raw, truth, (0.9,), bins=4, spread=spread, hardness=hardness)
     assert interval.spread is spread
     np.testing.assert_allclose(interval.high, 1.645, atol=0.3)
     np.testing.assert_allclose(interval.low, -1.645, atol=0.3)
@@ -128,7 +128,7 @@ def test_intervals_of_a_chosen_model_cover_overall_and_where_rows_are_hard(rows)
         table.frame["price"] = price
         train, fresh = table.rows(np.arange(rows)), table.rows(np.arange(rows, len(table)))
         trial = Trial(candidate="ridge", parameters={}, metric="m_error", score=0, folds=(0.0,), seconds=0)
-        fitted = fit_chosen(train, folds_of(rows), trial, learn_config(target_scale="log"), 0.9, seed)
+        fitted = fit_chosen(train, folds_of(rows), trial, learn_config(target_scale="log"), (0.9,), seed)
         answers = fitted.predict(fresh)
         covered = (fresh.y >= answers.low) & (fresh.y <= answers.high)
         inside.append(covered.mean())
@@ -148,6 +148,6 @@ def test_fits_of_one_model_give_the_same_interval_to_the_last_digit():
         seconds=0,
     )
     first, second = (
-        fit_chosen(train, folds_of(700), trial, learn_config(gaps=0.1), 0.9, 3).rule for _ in range(2)
+        fit_chosen(train, folds_of(700), trial, learn_config(gaps=0.1), (0.9,), 3).rule for _ in range(2)
     )
     assert first == second

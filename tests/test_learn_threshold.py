@@ -78,7 +78,7 @@ def test_the_threshold_comes_from_rows_that_the_model_did_not_see():
 
 def test_a_rare_event_is_answered_far_below_a_half():
     table = rare()
-    half, best = (fit_chosen(table, halves(table), TRIAL, learn(kind), 0.9, 7) for kind in ("half", "f1"))
+    half, best = (fit_chosen(table, halves(table), TRIAL, learn(kind), (0.9,), 7) for kind in ("half", "f1"))
     assert half.rule.threshold == 0.5
     assert 0.1 < best.rule.threshold < 0.45
     new = rare(3000, seed=9)

@@ -167,6 +167,7 @@ def test_a_cluster_that_does_not_answer_is_a_sentence():
         searched(DaskCompute(address="tcp://127.0.0.1:9", timeout_s=0.5))
 
 
+@pytest.mark.torture
 def test_dask_and_optuna_are_imported_when_asked_for_alone():
     code = (
         "import sys; sys.path.insert(0, 'tests');"

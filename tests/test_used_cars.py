@@ -123,7 +123,7 @@ def test_it_is_accurate_and_its_intervals_cover(released):
     found = {m.name: m.value for m in released.evaluation.metrics}
     assert found["r2_score"] > 0.9
     assert found["median_absolute_percentage_error"] < 8
-    interval = released.evaluation.details["interval"]
+    interval = released.evaluation.details["intervals"][0]
     assert interval["level"] == 0.9
     assert 0.85 < interval["coverage"] < 0.95
     assert all(c.verdict == "better" for c in released.evaluation.against_baselines)
@@ -137,7 +137,7 @@ def test_the_bundle_repeats_what_was_reported(released):
         assert metric_value(metric.name, pairs) == pytest.approx(metric.value, rel=1e-9)
     truth = released.holdout.y
     inside = (truth >= answered.answers.low) & (truth <= answered.answers.high)
-    assert inside.mean() == pytest.approx(released.evaluation.details["interval"]["coverage"])
+    assert inside.mean() == pytest.approx(released.evaluation.details["intervals"][0]["coverage"])
 
 
 def test_no_listing_and_no_twin_is_on_both_sides(released):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from perennial.errors import UnknownNameError
+from perennial.errors import PerennialError, UnknownNameError
 from perennial.learn.compare import Contender
 from perennial.learn.models import classes_of
 from perennial.learn.recipes import category_positions, group_positions
@@ -36,9 +36,13 @@ class Baseline:
 
 
 def baselines_for(contract: Contract) -> tuple[str, ...]:
-    """The names of the baselines that a table under this contract can be held against."""
+    """The names of the baselines that a table under this contract can be held against.
+
+    The columns of role `baseline` come after those that are fitted.
+    """
     grouped = bool(category_positions(contract.features))
-    return tuple(n for n in RULES[task_of(contract)].baselines if grouped or n != "group_median")
+    fitted = (n for n in RULES[task_of(contract)].baselines if grouped or n != "group_median")
+    return (*fitted, *(c.name for c in contract.columns if c.role == "baseline"))
 
 
 def fit_baseline(name: str, train: Table) -> Baseline:
@@ -46,7 +50,7 @@ def fit_baseline(name: str, train: Table) -> Baseline:
     known = baselines_for(train.contract)
     if name not in known:
         raise UnknownNameError("baseline", name, known)
-    return _FITTERS[name](train)
+    return _FITTERS[name](train) if name in _FITTERS else _column(name, train)
 
 
 def _prior(train: Table) -> Baseline:
@@ -99,6 +103,35 @@ def _group_median(train: Table) -> Baseline:
         return Answers(answers)
 
     return Baseline("group_median", predict)
+
+
+def _column(name: str, train: Table) -> Baseline:
+    """The column `name`: a number, or the probability of the last of two classes.
+
+    Where it has no value, the median of the training rows or the class's share in them.
+    """
+    if train.contract.target.is_numeric:
+        middle = float(np.median(train.y))
+        return Baseline(name, lambda table: Answers(_values(table, name, middle)))
+    classes = classes_of(train)
+    if len(classes) != 2:
+        raise PerennialError(
+            f"baseline {name}: expected two classes, of which the column tells the last one's probability, found "
+            f"{len(classes)}; make it of another role"
+        )
+    share = float((train.y == classes[-1]).mean())
+
+    def predict(table: Table) -> Answers:
+        last = np.clip(_values(table, name, share), 0.0, 1.0)
+        raw = np.column_stack([1.0 - last, last])
+        return Answers(np.asarray(classes)[np.argmax(raw, axis=1)], probabilities=raw)
+
+    return Baseline(name, predict, classes)
+
+
+def _values(table: Table, name: str, otherwise: float) -> Floats:
+    values: Floats = table.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isnan(values), otherwise, values)
 
 
 def _group_keys(X: Floats, columns: list[int]) -> list[tuple[float, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,10 +29,16 @@ GAP_ROWS = 5000
 
 
 def fit_chosen(
-    table: Table, folds: Folds, trial: Trial, learn: Learn, level: float, seed: int
+    table: Table,
+    folds: Folds,
+    trial: Trial,
+    learn: Learn,
+    levels: Sequence[float],
+    seed: int,
+    horizon: str = "",
 ) -> FittedModel:
-    """The fitted model; a number gets prediction intervals of `level` from out-of-fold residuals, two classes
-    the threshold that `learn.threshold` asks for.
+    """The fitted model; a number gets prediction intervals of `levels` from out-of-fold residuals, two classes
+    the threshold that `learn.threshold` asks for. Intervals hold for every value of the feature `horizon`.
 
     Raises:
         NotEnoughDataError: if there are too few rows for an interval of this level.
@@ -42,7 +49,7 @@ def fit_chosen(
         if learn.threshold == "half" or len(model.rule.classes) != 2:
             return model
         return model.with_threshold(out_of_fold_threshold(cross, trial))
-    return model.with_interval(spread_interval(cross, trial, level))
+    return model.with_interval(spread_interval(cross, trial, levels, horizon))
 
 
 class _Scored(NamedTuple):
@@ -57,7 +64,9 @@ class _Scored(NamedTuple):
         return _Scored(*(np.concatenate(parts) for parts in zip(self, *others, strict=True)))
 
 
-def spread_interval(cross: CrossValidation, trial: Trial, level: float) -> Interval:
+def spread_interval(
+    cross: CrossValidation, trial: Trial, levels: Sequence[float], horizon: str = ""
+) -> Interval:
     """The interval of a trial, as wide as rows alike need it to be.
 
     How hard rows are is learned from residuals of rows as they are and of copies with gaps; how wide an
@@ -82,6 +91,13 @@ def spread_interval(cross: CrossValidation, trial: Trial, level: float) -> Inter
         hardness.append(fit_spread(*known, features).of(whole.matrix, whole.raw))
     rows = parts[0][0].beside(*(whole for whole, _ in parts[1:]))
     spread = fit_spread(*rows.beside(*(gapped for _, gapped in parts)), features)
+    column = next((i for i, c in enumerate(features) if c.name == horizon), None)
     return conformal_interval(
-        rows.raw, rows.raw + rows.residuals, level, spread=spread, hardness=np.concatenate(hardness)
+        rows.raw,
+        rows.raw + rows.residuals,
+        levels,
+        spread=spread,
+        hardness=np.concatenate(hardness),
+        column=column,
+        values=None if column is None else rows.matrix[:, column],
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,22 +26,52 @@ class Mean(NamedTuple):
     rows: int
 
 
+@dataclass(frozen=True, eq=False)
+class Origins:
+    """How the rows of a series hang together.
+
+    Attributes:
+        place: the number of each row's origin in order of time, shape (n_rows,).
+        overlapping: how many successive origins look at one truth; 1 where they do not overlap.
+    """
+
+    place: Codes
+    overlapping: int
+
+    @property
+    def blocks(self) -> Codes:
+        """The block of each row: as many successive origins as the cube root of their number (Künsch 1989).
+
+        There are at least as many origins in a block as look at the same truth.
+        """
+        count = int(self.place.max()) + 1
+        return np.asarray(self.place // max(1, self.overlapping, math.ceil(count ** (1 / 3))), dtype=np.int64)
+
+    def of(self, chosen: npt.NDArray[Any]) -> Origins:
+        """The origins of some of the rows (positions or a mask), numbered without gaps."""
+        return Origins(_dense(self.place[chosen]).astype(np.int64), self.overlapping)
+
+
+def origins_of(table: Table) -> Origins | None:
+    """The origins of a table's rows; None where rows are no series (see `moments_of`)."""
+    moments = moments_of(table)
+    if moments is None:
+        return None
+    origins, place = np.unique(moments[:, 0], return_inverse=True)
+    ahead = float((moments[:, 1] - moments[:, 0]).max())
+    overlapping = np.median(np.searchsorted(origins, origins + ahead) - np.arange(len(origins)))
+    return Origins(np.asarray(place, dtype=np.int64).reshape(-1), max(1, int(overlapping)))
+
+
 def clusters_of(table: Table) -> Codes:
     """Which cluster each row belongs to, shape (n_rows,); rows of different clusters are taken as independent.
 
-    Rows with the same id are one. Rows of a series are put in blocks of successive origins, as many as the cube root
-    of their number (Künsch 1989) and at least as many as look at the same truth.
+    Rows with the same id are one; rows of a series are put in blocks (see `Origins.blocks`).
     """
     import pandas as pd
 
-    moments = moments_of(table)
-    if moments is None:
-        return pd.factorize(table.ids)[0].astype(np.int64)
-    origins, place = np.unique(moments[:, 0], return_inverse=True)
-    ahead = float((moments[:, 1] - moments[:, 0]).max())
-    overlapping = int(np.median(np.searchsorted(origins, origins + ahead) - np.arange(len(origins))))
-    length = max(1, overlapping, math.ceil(len(origins) ** (1 / 3)))
-    return np.asarray(place // length, dtype=np.int64)
+    origins = origins_of(table)
+    return pd.factorize(table.ids)[0].astype(np.int64) if origins is None else origins.blocks
 
 
 def mean_of(values: Floats, clusters: Codes) -> Mean:

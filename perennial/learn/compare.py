@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, lgamma, log
+from math import exp, lgamma, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from perennial.errors import NotEnoughDataError, PerennialError, UnknownNameError
 from perennial.evidence import Comparison, Verdict
+from perennial.learn.clusters import Origins
 from perennial.learn.metrics import Pairs, pairs_of, percentage_errors, row_log_loss
 from perennial.learn.resampling import bootstrap_weights, flipped_means, interval
 from perennial.live.answer import Answers
@@ -79,12 +80,14 @@ def compare(
     resamples: int = 1000,
     unit: str = "1",
     fewest_rows: int = FEWEST_ROWS,
+    origins: Origins | None = None,
 ) -> Comparison:
     """Model `a` against model `b` by their losses on the same rows, shape (n_rows,) each.
 
     The interval is a paired percentile bootstrap of the mean difference. The two-sided p-value is that of a
     sign-flip test (Fisher 1935), counted so that it is never 0 (Phipson and Smyth 2010), or for
-    0/1 losses of the exact McNemar test (McNemar 1947). `better` or `worse` needs both to agree at `level`.
+    0/1 losses of the exact McNemar test (McNemar 1947). Rows of a series (`origins` given) are drawn in blocks, and
+    the p-value is that of `diebold_mariano`. `better` or `worse` needs both to agree at `level`.
 
     Raises:
         PerennialError: if the losses are not of the same rows, or not finite.
@@ -104,9 +107,13 @@ def compare(
     differences = losses_a - losses_b
     rows = len(differences)
     observed = float(differences.mean())
-    means = [w @ differences / rows for w in bootstrap_weights(rows, resamples, seed)]
+    blocks = None if origins is None else origins.blocks
+    weights = bootstrap_weights(rows, resamples, seed, blocks)
+    means = [w @ differences / w.sum(axis=1) for w in weights]
     low, high = interval(np.concatenate(means), level)
-    if loss == "zero_one":
+    if origins is not None:
+        p_value = diebold_mariano(differences, origins)
+    elif loss == "zero_one":
         p_value = mcnemar_p(int((differences > 0).sum()), int((differences < 0).sum()))
     else:
         flipped = np.abs(flipped_means(differences, resamples, seed + 1))
@@ -140,6 +147,7 @@ def compare_answers(
     resamples: int = 1000,
     unit: str = "1",
     fewest_rows: int = FEWEST_ROWS,
+    origins: Origins | None = None,
 ) -> Comparison:
     """`compare` for two models' answers to the same rows; `unit` is the target's."""
     losses = [row_losses(loss, truth, c.answers, c.classes) for c in (a, b)]
@@ -154,7 +162,39 @@ def compare_answers(
         resamples=resamples,
         unit=(unit or "1") if own == "target" else own,
         fewest_rows=fewest_rows,
+        origins=origins,
     )
+
+
+def diebold_mariano(differences: Floats, origins: Origins) -> float:
+    """The two-sided p-value of a mean loss difference between two forecasts of a series.
+
+    The test of Diebold and Mariano (1995) on the origins' mean differences, with the small-sample correction and
+    the t-distribution of Harvey, Leybourne and Newbold (1997, equations 8 and 9). Autocovariances count up to the
+    number of origins that look at one truth, less one; where their sum is not positive, the variance alone counts.
+
+    Args:
+        differences: loss of the one forecast less that of the other, shape (n_rows,).
+        origins: which origin every row belongs to.
+    """
+    from scipy.stats import t
+
+    count = int(origins.place.max()) + 1
+    if count < 2:
+        return 1.0
+    sums = np.bincount(origins.place, weights=differences, minlength=count)
+    values = sums / (len(differences) / count)
+    centred = values - values.mean()
+    h = min(origins.overlapping, count - 1)
+    covariances = [float(centred[k:] @ centred[: count - k]) / count for k in range(h)]
+    variance = covariances[0] + 2.0 * sum(covariances[1:])
+    if variance <= 0.0:
+        h, variance = 1, covariances[0]
+    if variance <= 0.0:
+        return 1.0 if values.mean() == 0.0 else 0.0
+    correction = sqrt((count + 1 - 2 * h + h * (h - 1) / count) / count)
+    statistic = correction * float(values.mean()) / sqrt(variance / count)
+    return float(2.0 * t.sf(abs(statistic), count - 1))
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:

@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perennial.errors import PerennialError
 from perennial.evidence import Metric
-from perennial.learn.metrics import Pairs, measure, percentage_errors
+from perennial.learn.clusters import Origins
+from perennial.learn.metrics import Pairs, calibration_bins, claims, measure, percentage_errors
 from perennial.learn.tasks import TaskRules
-from perennial.live.answer import Answers
+from perennial.live.answer import AnswerRule, Answers
 from perennial.table import Table
 
 Floats = npt.NDArray[np.float64]
 Facts = dict[str, Any]
 
-CALIBRATION_BINS = 10
 RESIDUAL_POINTS = 1000
 SEGMENT_ROWS = 30
 """Fewest rows of a segment with a line of its own; smaller ones are pooled as `other`."""
@@ -39,17 +38,17 @@ def classification_details(pairs: Pairs, threshold: float = 0.5) -> Facts:
     }
 
 
-def regression_details(pairs: Pairs, answers: Answers, level: float | None, seed: int) -> Facts:
+def regression_details(pairs: Pairs, answers: Answers, rule: AnswerRule, seed: int) -> Facts:
     """Residuals (a sample), errors by tenths of the predicted value, and how the intervals cover the truth.
 
-    `interval` is None for a model without intervals.
+    `intervals` is empty for a model without intervals.
     """
     rows = len(pairs.truth)
     shown = np.sort(np.random.default_rng(seed).permutation(rows)[:RESIDUAL_POINTS])
     return {
         "residuals": {"predicted": pairs.prediction[shown].tolist(), "truth": pairs.truth[shown].tolist()},
         "error_by_decile": _error_by_decile(pairs),
-        "interval": _coverage(pairs, answers, level),
+        "intervals": _coverage(pairs, answers, rule),
     }
 
 
@@ -58,13 +57,8 @@ def calibration(pairs: Pairs) -> list[Facts]:
 
     Of the second class where there are two, else of the predicted class (Guo et al. 2017, section 2).
     """
-    if pairs.probabilities is None:
-        raise PerennialError("expected class probabilities, found numbers; calibration is of classes")
-    if len(pairs.labels) == 2:
-        claimed, happened = pairs.probabilities[:, 1], pairs.truth == 1
-    else:
-        claimed, happened = pairs.probabilities.max(axis=1), pairs.truth == pairs.prediction
-    placed = np.clip((claimed * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
+    claimed, happened = claims(pairs)
+    placed = calibration_bins(claimed)
     return [
         {
             "predicted": float(claimed[placed == b].mean()),
@@ -96,7 +90,12 @@ def classification_report(pairs: Pairs) -> dict[str, Facts]:
 
 
 def segments(
-    table: Table, answers: Answers, columns: tuple[str, ...], rules: TaskRules, **how: Any
+    table: Table,
+    answers: Answers,
+    columns: tuple[str, ...],
+    rules: TaskRules,
+    origins: Origins | None = None,
+    **how: Any,
 ) -> list[Facts]:
     """The task's segment metric by value of each column, most rows first, `other` pooling the small ones.
 
@@ -106,11 +105,9 @@ def segments(
     lines = []
     for column in columns:
         for value, chosen in segment_rows(table, column):
-            own = Answers(
-                answers.prediction[chosen],
-                probabilities=None if answers.probabilities is None else answers.probabilities[chosen],
-            )
-            metric = _first_metric(table.y[chosen], own, rules.segment_metrics, **how)
+            own = answers.rows(chosen)
+            part = None if origins is None else origins.of(chosen)
+            metric = first_metric(table.y[chosen], own, rules.segment_metrics, origins=part, **how)
             if metric is None:
                 continue
             lines.append(
@@ -127,9 +124,10 @@ def segments(
     return lines
 
 
-def _first_metric(
+def first_metric(
     truth: npt.NDArray[Any], answers: Answers, names: tuple[str, ...], **how: Any
 ) -> Metric | None:
+    """The first of these metrics that the rows define; None where they define none."""
     return next((m for name in names for m in measure(truth, answers, (name,), **how)), None)
 
 
@@ -192,13 +190,13 @@ def _error_by_decile(pairs: Pairs) -> list[Facts]:
     return lines
 
 
-def _coverage(pairs: Pairs, answers: Answers, level: float | None) -> Facts | None:
-    if level is None or answers.low is None or answers.high is None:
-        return None
-    inside = (pairs.truth >= answers.low) & (pairs.truth <= answers.high)
-    return {
-        "level": level,
-        "coverage": float(inside.mean()),
-        "rows": len(inside),
-        "median_width": float(np.median(answers.high - answers.low)),
-    }
+def _coverage(pairs: Pairs, answers: Answers, rule: AnswerRule) -> list[Facts]:
+    return [
+        {
+            "level": level,
+            "coverage": float(((pairs.truth >= low) & (pairs.truth <= high)).mean()),
+            "rows": len(pairs.truth),
+            "median_width": float(np.median(high - low)),
+        }
+        for level, low, high in answers.bounds(rule)
+    ]

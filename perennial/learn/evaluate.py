@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from perennial.errors import NotEnoughDataError
 from perennial.evidence import Evaluation
 from perennial.learn.baselines import baselines_for, fit_baseline
+from perennial.learn.clusters import origins_of
 from perennial.learn.compare import Contender, compare_answers
 from perennial.learn.details import classification_details, regression_details, segments
 from perennial.learn.importance import permutation_importance
 from perennial.learn.metrics import measure, pairs_of
 from perennial.learn.models import FittedModel
+from perennial.learn.series_details import series_details
 from perennial.learn.tasks import RULES
 from perennial.table import Table
 
@@ -27,6 +29,7 @@ def evaluate(
     rules: Evaluate,
     segment_columns: tuple[str, ...],
     seed: int,
+    horizon: str = "",
 ) -> Evaluation:
     """Metrics of the model and of every baseline on the same rows, paired comparisons, and details for the
     report.
@@ -39,6 +42,7 @@ def evaluate(
         rules: resamples and levels.
         segment_columns: features by which errors are broken down.
         seed: draws resamples, shuffles and samples.
+        horizon: the feature that says how far ahead a row looks; "" where there is none.
 
     Raises:
         NotEnoughDataError: if `holdout` has no rows.
@@ -50,21 +54,31 @@ def evaluate(
     rule, task = fitted.rule, RULES[fitted.rule.task]
     truth, answers = holdout.y, fitted.predict(holdout)
     unit = rule.unit or "1"
-    how: dict[str, Any] = {"resamples": rules.resamples, "level": rules.level, "seed": seed}
+    how: dict[str, Any] = {
+        "resamples": rules.resamples,
+        "level": rules.level,
+        "seed": seed,
+        "origins": origins_of(holdout),
+    }
+    base = [float((train.y == c).mean()) for c in rule.classes]
     champion = Contender(fitted.candidate, answers, rule.classes)
+    naives = [fit_baseline(name, train).contend(holdout) for name in baselines_for(train.contract)]
     baselines, against = {}, []
-    for name in baselines_for(train.contract):
-        naive = fit_baseline(name, train).contend(holdout)
-        baselines[name] = measure(truth, naive.answers, task.metrics, classes=naive.classes, unit=unit, **how)
+    for naive in naives:
+        baselines[naive.name] = measure(
+            truth, naive.answers, task.metrics, classes=naive.classes, base=base, unit=unit, **how
+        )
         against.append(compare_answers(champion, naive, truth, loss=task.loss, unit=unit, **how))
     pairs = pairs_of(truth, answers, rule.classes)
     if rule.task == "classification":
         details = classification_details(pairs, rule.threshold)
     else:
-        level = rule.interval.level if rule.interval is not None else None
-        details = regression_details(pairs, answers, level, seed)
+        details = regression_details(pairs, answers, rule, seed)
     details["segments"] = segments(
         holdout, answers, segment_columns, task, classes=rule.classes, unit=unit, **how
+    )
+    details |= series_details(
+        holdout, answers, naives, horizon, task, rule, classes=rule.classes, unit=unit, **how
     )
     details["importance"] = permutation_importance(fitted, holdout.X, truth, loss=task.loss, **how)
     return Evaluation(
@@ -72,7 +86,7 @@ def evaluate(
         task=rule.task,
         candidate=fitted.candidate,
         rows=len(holdout),
-        metrics=measure(truth, answers, task.metrics, classes=rule.classes, unit=unit, **how),
+        metrics=measure(truth, answers, task.metrics, classes=rule.classes, base=base, unit=unit, **how),
         baselines=baselines,
         against_baselines=tuple(against),
         details=details,

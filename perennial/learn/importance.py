@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from perennial.learn.clusters import Origins
 from perennial.learn.compare import row_losses
 from perennial.learn.models import FittedModel
 from perennial.learn.resampling import mean_intervals
@@ -29,6 +30,7 @@ def permutation_importance(
     level: float,
     resamples: int,
     seed: int,
+    origins: Origins | None = None,
 ) -> list[dict[str, Any]]:
     """The rise of the mean loss when a feature's values are shuffled among rows, largest first.
 
@@ -44,11 +46,13 @@ def permutation_importance(
         level: confidence level of `low` and `high`.
         resamples: how many bootstrap resamples.
         seed: draws rows, shuffles and resamples.
+        origins: of a series, the origin of each row.
     """
     rng = np.random.default_rng(seed)
     if len(X) > ROWS:
         chosen = np.sort(rng.choice(len(X), ROWS, replace=False))
         X, truth = X[chosen], truth[chosen]
+        origins = None if origins is None else origins.of(chosen)
     rows, width = X.shape
 
     def losses(matrix: Floats) -> Floats:
@@ -67,7 +71,7 @@ def permutation_importance(
             copy[:, feature] = X[shuffle, feature]
         parts.append(losses(copies.reshape(-1, width)))
     rise = np.concatenate(parts).reshape(width, REPEATS, rows).mean(axis=1) - losses(X)[0]
-    low, high = mean_intervals(rise.T, resamples, level, seed)
+    low, high = mean_intervals(rise.T, resamples, level, seed, None if origins is None else origins.blocks)
     names = [column.name for column in fitted.contract.features]
     lines = [
         {"feature": name, "drop": float(rise[i].mean()), "low": float(low[i]), "high": float(high[i])}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from perennial.errors import LedgerError
 from perennial.evidence import Comparison, Judgement
 from perennial.learn.baselines import fit_baseline
+from perennial.learn.clusters import origins_of
 from perennial.learn.compare import Contender, compare_answers
 from perennial.learn.measured import compare_segments, measure_bundle
 from perennial.learn.promote import decide
@@ -152,6 +153,7 @@ def against_champion(
         level=1.0 - rules.alpha,
         resamples=resamples,
         unit=rule.unit,
+        origins=origins_of(unseen),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from perennial.evidence import Fact
 from perennial.learn.clusters import Codes, above_zero_p, clusters_of, share_interval
 from perennial.learn.compare import Contender, row_losses
-from perennial.learn.details import CALIBRATION_BINS, segment_rows
-from perennial.learn.metrics import pairs_of
+from perennial.learn.details import segment_rows
+from perennial.learn.metrics import CALIBRATION_BINS, calibration_bins, claims, pairs_of
 from perennial.learn.resampling import bootstrap_weights
 from perennial.live.speed import speed_of
 
@@ -112,7 +112,7 @@ def coverage(
     answers: Answers, rule: AnswerRule, truth: npt.NDArray[np.float64], clusters: Codes, alpha: float
 ) -> tuple[Coverage, ...]:
     """The coverage of the intervals of every level; all bounds hold at once with probability 1 - `alpha`."""
-    found = list(_intervals(answers, rule))
+    found = list(answers.bounds(rule))
     measured = []
     for level, low, high in found:
         hits = (truth >= low) & (truth <= high)
@@ -121,12 +121,6 @@ def coverage(
             Coverage(level=level, share=float(hits.mean()), low=bounds[0], high=bounds[1], rows=len(hits))
         )
     return tuple(measured)
-
-
-def _intervals(answers: Answers, rule: AnswerRule) -> Iterator[tuple[float, Floats, Floats]]:
-    """Level, low and high of every prediction interval."""
-    if rule.interval is not None and answers.low is not None and answers.high is not None:
-        yield rule.interval.level, answers.low, answers.high
 
 
 def calibration(
@@ -146,13 +140,8 @@ def calibration(
     over bootstrap resamples of the clusters.
     """
     pairs = pairs_of(truth, answers, classes)
-    if pairs.probabilities is None:
-        return Calibration(error=0.0, noise=0.0, rows=len(truth))
-    if len(pairs.labels) == 2:
-        claimed, happened = pairs.probabilities[:, 1], pairs.truth == 1
-    else:
-        claimed, happened = pairs.probabilities.max(axis=1), pairs.truth == pairs.prediction
-    bins = np.clip((claimed * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
+    claimed, happened = claims(pairs)
+    bins = calibration_bins(claimed)
     own = np.unique(clusters, return_inverse=True)[1].reshape(-1)
     sums = np.zeros((int(own.max()) + 1, CALIBRATION_BINS))
     np.add.at(sums, (own, bins), claimed - happened)

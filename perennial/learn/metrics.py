@@ -16,11 +16,13 @@ import numpy.typing as npt
 
 from perennial.errors import PerennialError, UnknownNameError
 from perennial.evidence import Metric
+from perennial.learn.clusters import Origins
 from perennial.learn.resampling import bootstrap_weights, interval
 from perennial.live.answer import Answers, Task
 
 Floats = npt.NDArray[np.float64]
 TINY = float(np.finfo(np.float64).eps)
+CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,20 @@ class Pairs:
     """Truth beside answers: numbers, or for classes their position in `labels`, shape (n_rows,) each.
 
     `labels` holds the model's classes in order, then those of the truth that it does not know (their
-    probability is 0); `probabilities` has the shape (n_rows, n_labels).
+    probability is 0); `probabilities` has the shape (n_rows, n_labels). `base` holds each label's share in the
+    training rows, shape (n_labels,), where that is known.
     """
 
     truth: Floats
     prediction: Floats
     labels: tuple[str, ...] = ()
     probabilities: Floats | None = None
+    base: Floats | None = None
 
 
-def pairs_of(truth: npt.NDArray[Any], answers: Answers, classes: Sequence[str] = ()) -> Pairs:
+def pairs_of(
+    truth: npt.NDArray[Any], answers: Answers, classes: Sequence[str] = (), base: Sequence[float] = ()
+) -> Pairs:
     """Truth and answers made comparable.
 
     Raises:
@@ -64,6 +70,7 @@ def pairs_of(truth: npt.NDArray[Any], answers: Answers, classes: Sequence[str] =
         prediction=np.array([code[str(v)] for v in answers.prediction]),
         labels=labels,
         probabilities=np.pad(known, ((0, 0), (0, len(labels) - len(classes)))),
+        base=np.pad(np.asarray(base, dtype=np.float64), (0, len(labels) - len(classes))) if base else None,
     )
 
 
@@ -147,6 +154,47 @@ def _log_loss(pairs: Pairs, weights: Floats) -> Floats:
     return _mean(row_log_loss(pairs), weights)
 
 
+def _squares(pairs: Pairs, claimed: Floats) -> Floats:
+    """The Brier score of every row (Brier 1950), shape (n_rows,): of two classes half of the sum over both."""
+    happened = pairs.truth[:, None] == np.arange(len(pairs.labels))
+    total = ((claimed - happened) ** 2).sum(axis=1)
+    return np.asarray(total / 2.0 if len(pairs.labels) == 2 else total)
+
+
+def _brier(pairs: Pairs, weights: Floats) -> Floats:
+    return _mean(_squares(pairs, _known(pairs)), weights)
+
+
+def _brier_skill(pairs: Pairs, weights: Floats) -> Floats:
+    """1 less the Brier score's ratio to that of the training rows' shares, claimed for every row."""
+    if pairs.base is None:
+        return np.full(len(weights), np.nan)
+    constant = np.tile(pairs.base, (len(pairs.truth), 1))
+    return 1.0 - _ratio(_brier(pairs, weights), _mean(_squares(pairs, constant), weights), np.nan)
+
+
+def claims(pairs: Pairs) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """A probability per row, and whether it came true: of the last of two classes, else of the predicted one."""
+    shares = _known(pairs)
+    if len(pairs.labels) == 2:
+        return shares[:, 1], pairs.truth == 1
+    return shares.max(axis=1), pairs.truth == pairs.prediction
+
+
+def calibration_bins(claimed: Floats) -> npt.NDArray[np.int64]:
+    """The bin of every probability among `CALIBRATION_BINS` of equal width."""
+    return np.clip((claimed * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
+
+
+def _calibration_error(pairs: Pairs, weights: Floats) -> Floats:
+    """The expected calibration error (Guo et al. 2017, equation 3)."""
+    claimed, happened = claims(pairs)
+    bins = calibration_bins(claimed)
+    gaps = np.zeros((len(claimed), CALIBRATION_BINS))
+    gaps[np.arange(len(claimed)), bins] = claimed - happened
+    return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
+
+
 def _mae(pairs: Pairs, weights: Floats) -> Floats:
     return _mean(np.abs(pairs.prediction - pairs.truth), weights)
 
@@ -200,6 +248,9 @@ METRICS: dict[str, MetricRule] = {
     "f1_score": MetricRule("classification", "1", _per_class("f1")),
     "roc_auc_score": MetricRule("classification", "1", _roc_auc),
     "log_loss_error": MetricRule("classification", "1", _log_loss),
+    "brier_error": MetricRule("classification", "1", _brier),
+    "brier_skill_score": MetricRule("classification", "1", _brier_skill),
+    "expected_calibration_error": MetricRule("classification", "1", _calibration_error),
     "mean_absolute_error": MetricRule("regression", "target", _mae),
     "root_mean_squared_error": MetricRule("regression", "target", _rmse),
     "mean_absolute_percentage_error": MetricRule("regression", "%", _mape),
@@ -236,6 +287,8 @@ def measure(
     seed: int,
     unit: str = "1",
     classes: Sequence[str] = (),
+    base: Sequence[float] = (),
+    origins: Origins | None = None,
 ) -> tuple[Metric, ...]:
     """The metrics of these rows, each with a percentile bootstrap interval over the same resamples.
 
@@ -250,14 +303,17 @@ def measure(
         seed: draws the resamples.
         unit: the target's unit.
         classes: the class names in the order of the probabilities' columns.
+        base: the classes' shares in the training rows, for metrics that measure skill over them.
+        origins: of a series, the origin of each row; they are then drawn in blocks.
     """
     rules = {name: metric_rule(name) for name in metrics}
-    pairs = pairs_of(truth, answers, classes)
+    pairs = pairs_of(truth, answers, classes, base)
     everything = np.ones((1, len(truth)))
     points = {name: float(rule.compute(pairs, everything)[0]) for name, rule in rules.items()}
     defined = [name for name, value in points.items() if np.isfinite(value)]
     drawn: dict[str, list[Floats]] = {name: [] for name in defined}
-    for weights in bootstrap_weights(len(truth), resamples, seed):
+    blocks = None if origins is None else origins.blocks
+    for weights in bootstrap_weights(len(truth), resamples, seed, blocks):
         for name in defined:
             drawn[name].append(rules[name].compute(pairs, weights))
     measured = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -45,13 +45,23 @@ def bins_of(column: Floats, edges: Floats) -> npt.NDArray[np.intp]:
 
 
 @dataclass(frozen=True)
+class Band:
+    """The offsets of one more level, by the same bins as those of its `Interval`."""
+
+    level: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Interval:
     """Split-conformal offsets on the learned scale, by how hard a row is.
 
     A row of spread s in bin `i` (bins of s are bounded by the rising `edges`, one fewer than there are bins)
     gets the interval `[raw + low[i] * exp(s), raw + high[i] * exp(s)]`, which covers the truth with probability
     `level` (normalised as in Papadopoulos, Vovk and Gammerman 2011; bins make it Mondrian, see Vovk, Gammerman
-    and Shafer 2005). Without `spread` the bins are of the raw output, and offsets are not scaled.
+    and Shafer 2005). Without `spread` the bins are of the raw output, and offsets are not scaled; with a `column`
+    they are of that matrix column, such as how far ahead a row looks. `further` holds wider or narrower levels.
     """
 
     level: float
@@ -59,6 +69,22 @@ class Interval:
     low: tuple[float, ...]
     high: tuple[float, ...]
     spread: Spread | None = None
+    column: int | None = None
+    further: tuple[Band, ...] = ()
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """All levels, the first one first."""
+        return (self.level, *(band.level for band in self.further))
+
+
+def level_text(level: float) -> str:
+    """A level as part of a name.
+
+    >>> level_text(0.95), level_text(0.975)
+    ('95', '97_5')
+    """
+    return f"{100 * level:.6g}".replace(".", "_")
 
 
 @dataclass(frozen=True)
@@ -94,12 +120,21 @@ class Answers:
 
     `prediction` holds numbers in the rule's unit or class names, shape (n_rows,); `low` and `high` have the same
     shape and are None without an interval; `probabilities` has the shape (n_rows, n_classes), None for numbers.
+    `further` holds low and high of the interval's further levels.
     """
 
     prediction: npt.NDArray[Any]
     low: Floats | None = None
     high: Floats | None = None
     probabilities: Floats | None = None
+    further: tuple[tuple[Floats, Floats], ...] = ()
+
+    def bounds(self, rule: AnswerRule) -> Iterator[tuple[float, Floats, Floats]]:
+        """Level, low and high of every interval, the rule's first level first; nothing without intervals."""
+        if rule.interval is not None and self.low is not None and self.high is not None:
+            pairs = ((self.low, self.high), *self.further)
+            for level, (low, high) in zip(rule.interval.levels, pairs, strict=True):
+                yield level, low, high
 
     def rows(self, chosen: npt.NDArray[Any]) -> Answers:
         """The answers at the given positions or under the given mask, in their order."""
@@ -107,7 +142,8 @@ class Answers:
         def of(values: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
             return None if values is None else values[chosen]
 
-        return Answers(self.prediction[chosen], of(self.low), of(self.high), of(self.probabilities))
+        further = tuple((low[chosen], high[chosen]) for low, high in self.further)
+        return Answers(self.prediction[chosen], of(self.low), of(self.high), of(self.probabilities), further)
 
 
 def rule_from(data: Mapping[str, Any]) -> AnswerRule:
@@ -122,7 +158,8 @@ def _interval_from(data: Mapping[str, Any]) -> Interval:
     if spread is not None:
         tables = (tuple(tuple(table) for table in spread[name]) for name in ("edges", "values"))
         spread = Spread(spread["base"], *tables)
-    return Interval(data["level"], edges, low, high, spread)
+    further = tuple(Band(b["level"], tuple(b["low"]), tuple(b["high"])) for b in data.get("further", ()))
+    return Interval(data["level"], edges, low, high, spread, data.get("column"), further)
 
 
 def answer(raw: Floats, rule: AnswerRule, matrix: Floats | None = None) -> Answers:
@@ -131,8 +168,8 @@ def answer(raw: Floats, rule: AnswerRule, matrix: Floats | None = None) -> Answe
     Args:
         raw: the model's output.
         rule: how it becomes an answer.
-        matrix: the features, shape (n_rows, n_features). An interval with a spread needs them; without them
-            such a rule answers numbers alone.
+        matrix: the features, shape (n_rows, n_features). An interval with a spread or a column needs them; without
+            them such a rule answers numbers alone.
 
     >>> rule = AnswerRule("regression", "price", "GBP", interval=Interval(0.9, (), (-1.0,), (2.0,)))
     >>> answer(np.array([10.0]), rule).high
@@ -145,12 +182,19 @@ def answer(raw: Floats, rule: AnswerRule, matrix: Floats | None = None) -> Answe
     raw = np.asarray(raw, dtype=np.float64).reshape(-1)
     natural = np.exp if rule.scale == "log" else np.asarray
     interval = rule.interval
-    if interval is None or (interval.spread is not None and matrix is None):
+    if interval is None or (matrix is None and (interval.spread is not None or interval.column is not None)):
         return Answers(prediction=natural(raw))
-    hardness, unit = raw, np.ones(len(raw))
+    place, unit = raw, np.ones(len(raw))
     if interval.spread is not None and matrix is not None:
-        hardness = interval.spread.of(matrix, raw)
-        unit = np.exp(hardness)
-    bins = np.searchsorted(np.asarray(interval.edges), hardness, side="right")
-    low, high = np.asarray(interval.low)[bins] * unit, np.asarray(interval.high)[bins] * unit
-    return Answers(prediction=natural(raw), low=natural(raw + low), high=natural(raw + high))
+        place = interval.spread.of(matrix, raw)
+        unit = np.exp(place)
+    if interval.column is not None and matrix is not None:
+        place = matrix[:, interval.column]
+    bins = np.searchsorted(np.asarray(interval.edges), place, side="right")
+    offsets = ((interval.low, interval.high), *((band.low, band.high) for band in interval.further))
+
+    def bound(own: tuple[float, ...]) -> Floats:
+        return np.asarray(natural(raw + np.asarray(own)[bins] * unit))
+
+    (low, high), *further = ((bound(below), bound(above)) for below, above in offsets)
+    return Answers(prediction=natural(raw), low=low, high=high, further=tuple(further))

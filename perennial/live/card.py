@@ -42,9 +42,8 @@ def _head(parts: Parts, facts: Mapping[str, Any]) -> str:
             f"It answers {rule.classes[1]} where the probability of that is above {rule.threshold:g}."
         )
     if rule.interval:
-        lines.append(
-            f"Each number comes with an interval that aims to cover {rule.interval.level:.0%} of truths."
-        )
+        levels = " and ".join(f"{level:.6g} %" for level in (100 * one for one in rule.interval.levels))
+        lines.append(f"Each number comes with intervals that aim to cover {levels} of truths.")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from perennial.live.answer import AnswerRule, Answers, answer
+from perennial.live.answer import AnswerRule, Answers, answer, level_text
 from perennial.live.models import Model, OnnxModel
 from perennial.live.reference import training_ranges
 from perennial.live.rows import ParsedRows, RowReader
@@ -20,6 +20,7 @@ from perennial.live.rows import ParsedRows, RowReader
 if TYPE_CHECKING:
     from perennial.live.bundle import Bundle
 
+Floats = npt.NDArray[np.float64]
 CHUNK_ROWS = 16_384
 
 
@@ -85,8 +86,11 @@ def _blanked(answers: Answers, invalid: npt.NDArray[np.bool_]) -> Answers:
     prediction = np.where(invalid, "" if answers.prediction.dtype.kind == "U" else np.nan, answers.prediction)
     blank = replace(answers, prediction=prediction)
     if answers.low is not None and answers.high is not None:
-        low, high = (np.where(invalid, np.nan, bound) for bound in (answers.low, answers.high))
-        blank = replace(blank, low=low, high=high)
+        pairs = ((answers.low, answers.high), *answers.further)
+        (low, high), *further = (
+            (np.where(invalid, np.nan, a), np.where(invalid, np.nan, b)) for a, b in pairs
+        )
+        blank = replace(blank, low=low, high=high, further=tuple(further))
     if answers.probabilities is not None:
         blank = replace(blank, probabilities=np.where(invalid[:, None], np.nan, answers.probabilities))
     return blank
@@ -95,7 +99,8 @@ def _blanked(answers: Answers, invalid: npt.NDArray[np.bool_]) -> Answers:
 def as_json_rows(answered: Answered) -> list[dict[str, Any]]:
     """One JSON object per row; what cannot be answered is null, never NaN.
 
-    Regression: `prediction`, `prediction_low`, `prediction_high` (null without an interval); classification:
+    Regression: `prediction`, `prediction_low`, `prediction_high` (null without an interval), and for further levels
+    the same with the percentage behind, such as `prediction_low_95`; classification:
     `prediction`, `probabilities` {class: p}. Both: `model_version` ("v3") and `flag` ("" or sentences
     joined by "; ").
     """
@@ -114,18 +119,34 @@ def as_json_rows(answered: Answered) -> list[dict[str, Any]]:
             }
             for i in range(n)
         ]
-    low = [None] * n if answers.low is None else answers.low.tolist()
-    high = [None] * n if answers.high is None else answers.high.tolist()
+    bounds = [(name, nothing_or(values, n)) for name, values in bound_columns(answers, answered.rule).items()]
     return [
         {
             "prediction": finite(predictions[i]),
-            "prediction_low": finite(low[i]),
-            "prediction_high": finite(high[i]),
+            **{name: finite(values[i]) for name, values in bounds},
             "model_version": version,
             "flag": flags[i],
         }
         for i in range(n)
     ]
+
+
+def bound_names(rule: AnswerRule) -> tuple[str, ...]:
+    """What the bounds of an answered number are called, low before high, further levels by their percentage."""
+    further = () if rule.interval is None else rule.interval.further
+    endings = ("", *(f"_{level_text(band.level)}" for band in further))
+    return tuple(f"prediction_{side}{ending}" for ending in endings for side in ("low", "high"))
+
+
+def bound_columns(answers: Answers, rule: AnswerRule) -> dict[str, Floats | None]:
+    """The bounds of answered numbers by their names; None where the rule has no interval."""
+    pairs = ((answers.low, answers.high), *answers.further)
+    return dict(zip(bound_names(rule), (bound for pair in pairs for bound in pair), strict=True))
+
+
+def nothing_or(values: Floats | None, n: int) -> list[Any]:
+    """The values as a list, or `n` times None."""
+    return [None] * n if values is None else list(values.tolist())
 
 
 def finite(value: float | None) -> float | None:
