@@ -74,7 +74,7 @@ def regression_details() -> dict[str, Any]:
             }
             for i in range(10)
         ],
-        "interval": {"level": 0.9, "coverage": 0.8973, "rows": 12512, "median_width": 4410.2},
+        "intervals": [{"level": 0.9, "coverage": 0.8973, "rows": 12512, "median_width": 4410.2}],
         **shared_details("mean_absolute_percentage_error"),
     }
 

@@ -135,7 +135,7 @@ def _views(facts: ReportFacts) -> dict[str, Any]:
         "calibration_error": details.get("expected_calibration_error"),
         "confusion": tables.confusion_matrix(details.get("confusion")),
         "classes": tables.class_rows(details.get("classification_report")),
-        "coverage": tables.mapping(details.get("interval")),
+        "coverage": figures.listed(details, "intervals"),
         "segments": segments[:MOST_SEGMENTS],
         "segments_left_out": max(0, len(segments) - MOST_SEGMENTS),
         "segment_figures": figures.segment_figures(evaluation),
