@@ -168,7 +168,10 @@ class Evaluate(Section):
     resamples: int = option(1000, about="bootstrap resamples of an interval", unit="resamples", ge=100)
     level: Share = option(0.95, about="confidence level of the metrics' intervals", unit="1")
     prediction_levels: tuple[Share, ...] = option(
-        (0.9,), about="nominal coverages of the prediction intervals, the main one first", unit="1", min_length=1
+        (0.9,),
+        about="nominal coverages of the prediction intervals, the main one first",
+        unit="1",
+        min_length=1,
     )
 
 
