@@ -25,8 +25,9 @@ from perennial.evidence import Trial
 from perennial.learn.baselines import baselines_for, fit_baseline
 from perennial.learn.candidates import kind_of
 from perennial.learn.chosen import fit_chosen
-from perennial.learn.metrics import metric_value, pairs_of
+from perennial.learn.metrics import metric_value
 from perennial.learn.models import FittedModel, fit
+from perennial.learn.pairs import pairs_of
 from perennial.live.answer import Answers
 from perennial.table import Table
 

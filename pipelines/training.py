@@ -52,7 +52,7 @@ def training(
     train, holdout = split(table, config.split, seed)
     found = search(train, system, config.split, config.learn, seed, compute)
     model = fit(train, found, config.split, config.learn, system, config.evaluate.prediction_levels, seed)
-    evaluation = evaluate(model, train, holdout, system, config.evaluate, seed)
+    evaluation = evaluate(model, train, holdout, system, config.evaluate, config.learn, seed)
     bundle = package(
         model, train, holdout, evaluation, dataset, system, config.bundle, digests, seed, releases
     )

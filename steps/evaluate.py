@@ -8,7 +8,7 @@ from typing import Annotated
 from zenml import step
 
 from perennial import systems
-from perennial.config import Evaluate
+from perennial.config import Evaluate, Learn
 from perennial.evidence import Evaluation
 from perennial.learn import evaluate as learn_evaluate
 from perennial.learn.models import FittedModel
@@ -19,12 +19,18 @@ logger = logging.getLogger(__name__)
 
 @step
 def evaluate(
-    model: FittedModel, train: Table, holdout: Table, system: str, rules: Evaluate, seed: int
+    model: FittedModel,
+    train: Table,
+    holdout: Table,
+    system: str,
+    rules: Evaluate,
+    learn: Learn,
+    seed: int,
 ) -> Annotated[Evaluation, "evaluation"]:
     """Metrics with intervals, beside those of the baselines on the same rows."""
     plugin = systems.get(system)
     evaluation = learn_evaluate.evaluate(
-        system, model, train, holdout, rules, plugin.segments, seed, plugin.horizon
+        system, model, train, holdout, rules, plugin.segments, seed, plugin.horizon, learn
     )
     logger.info(
         "evaluated on %s hold-out rows: %s",

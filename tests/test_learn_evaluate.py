@@ -17,8 +17,9 @@ from perennial.learn.chosen import fit_chosen
 from perennial.learn.details import SEGMENT_ROWS, calibration, classification_report
 from perennial.learn.evaluate import evaluate
 from perennial.learn.importance import permutation_importance
-from perennial.learn.metrics import pairs_of
+from perennial.learn.learning_curve import learning_curve
 from perennial.learn.models import fit
+from perennial.learn.pairs import pairs_of
 from perennial.learn.tasks import RULES
 from perennial.live.answer import Answers
 
@@ -123,7 +124,7 @@ def test_calibration_counts_every_row_once_and_sees_an_overconfident_model():
     def gap(claimed):
         shares = np.column_stack([1 - claimed, claimed])
         answers = Answers(np.where(claimed > 0.5, "b", "a"), probabilities=shares)
-        bins = calibration(pairs_of(truth, answers, ("a", "b")))
+        bins = calibration(pairs_of(truth, answers, ("a", "b")), np.arange(len(truth)), 0.95)
         assert sum(b["rows"] for b in bins) == 20_000 and len(bins) <= 10
         return sum(b["rows"] * abs(b["predicted"] - b["observed"]) for b in bins) / 20_000
 
@@ -149,6 +150,18 @@ def test_number_details_add_up(numbers):
     assert interval["coverage"] == inside.mean() and interval["level"] == 0.9
     assert 0.85 < interval["coverage"] < 0.95
     assert interval["median_width"] == np.median(answers.high - answers.low)
+    assert interval["low"] < interval["coverage"] < interval["high"]
+    groups = pd.Series(inside).groupby(holdout.frame["make"].fillna("missing").to_numpy()).mean()
+    lines = details["coverage_by_segment"]
+    for column in ("make", "age"):
+        own = [line for line in lines if line["column"] == column]
+        assert sum(line["rows"] * line["coverage"] for line in own) == pytest.approx(inside.sum())
+        for line in own:
+            assert line["low"] <= line["coverage"] <= line["high"] and line["level"] == 0.9
+            if column == "make" and line["value"] != "other":
+                assert line["coverage"] == pytest.approx(groups[line["value"]])
+                of = (holdout.frame["make"].fillna("missing") == line["value"]).to_numpy()
+                assert line["median_width"] == np.median((answers.high - answers.low)[of])
 
 
 def test_residuals_are_a_sample_of_pairs_and_a_model_without_intervals_has_none():
@@ -184,6 +197,27 @@ def test_segments_partition_the_rows_and_equal_a_group_by(classes, numbers):
             if line["column"] == category and line["value"] != "other":
                 assert line["value_metric"] == pytest.approx(groups[line["value"]])
                 assert line["rows"] >= SEGMENT_ROWS
+
+
+def test_a_learning_curve_falls_and_ends_at_the_model_itself(numbers):
+    fitted, train, holdout, evaluation = numbers
+    how = {"resamples": 100, "level": 0.95, "unit": "GBP", "origins": None}
+    curve = learning_curve(fitted, train, holdout, learn_config(target_scale="log"), 5, **how)
+    assert [line["rows"] for line in curve] == [150, 300, 600, 1200]
+    assert curve[-1]["value"] == evaluation.metric("mean_absolute_error").value
+    assert curve[0]["value"] > 1.005 * curve[-1]["value"]
+    assert all(line["low"] < line["value"] < line["high"] and not line["left_out"] for line in curve)
+    assert curve == learning_curve(fitted, train, holdout, learn_config(target_scale="log"), 5, **how)
+
+
+def test_a_part_without_one_of_the_classes_is_left_out_with_a_sentence():
+    table = class_table(800)
+    table.frame.loc[2:, "label"] = "no"
+    table.frame.loc[:1, "label"] = "yes"
+    fitted = fit(table, "logistic", {}, learn_config(), seed=0)
+    curve = learning_curve(fitted, table, table, learn_config(), 0, resamples=100, level=0.95)
+    assert curve[0]["left_out"] == "no row is yes" and curve[0]["value"] is None
+    assert curve[-1]["value"] > 0
 
 
 def test_importance_finds_what_matters_and_agrees_with_scikit_learn():

@@ -1,5 +1,7 @@
 """Every metric recomputed another way, and intervals that cover what they claim to cover."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import sklearn.metrics as sk
@@ -7,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.errors import PerennialError, UnknownNameError
-from perennial.learn.metrics import METRICS, Pairs, measure, metric_value, pairs_of
-from perennial.learn.resampling import bootstrap_weights, flipped_means, mean_intervals
+from perennial.learn.metrics import METRICS, measure, metric_value
+from perennial.learn.pairs import Pairs, pairs_of
+from perennial.learn.resampling import Draws, bootstrap_weights, flipped_means, mean_intervals
 from perennial.learn.tasks import RULES
 from perennial.live.answer import Answers
 
@@ -46,6 +49,10 @@ def by_scikit_learn(truth, answers, classes):
     }
 
 
+def shares_of(classes):
+    return [1 / len(classes) for _ in classes]
+
+
 def by_hand(truth, answers, classes):
     """Brier score, its skill over equal shares, and the calibration error, row by row."""
     two, shares = len(classes) == 2, answers.probabilities
@@ -80,7 +87,7 @@ def test_class_metrics_equal_those_of_scikit_learn(classes, seed):
         level=0.9,
         seed=0,
         classes=classes,
-        base=[1 / len(classes)] * len(classes),
+        base=shares_of(classes),
     )
     want = by_scikit_learn(truth, answers, list(classes))
     assert values_of(got) == pytest.approx(want, rel=1e-12)
@@ -107,22 +114,34 @@ def test_number_metrics_equal_those_of_scikit_learn_and_numpy(rows):
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(METRICS)), three=st.booleans())
-def test_a_weighted_metric_is_the_metric_of_the_rows_drawn(seed, name, three):
-    """Weights stand for repetition: the law on which every interval rests."""
-    rows = int(np.random.default_rng(seed).integers(5, 60))
+@given(
+    seed=st.integers(0, 10_000),
+    name=st.sampled_from(sorted(METRICS)),
+    three=st.booleans(),
+    units=st.sampled_from(["rows", "origins", "many origins"]),
+)
+def test_a_metric_of_draws_is_the_metric_of_the_rows_drawn(seed, name, three, units):
+    """Counts stand for repetition: the law on which every interval rests."""
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(5, 60))
     if METRICS[name].task == "classification":
         classes = ("a", "b", "c") if three else ("a", "b")
         truth, answers = class_answers(rows, classes, seed)
     else:
         classes, (truth, answers) = (), number_answers(rows, seed)
-    weights = next(iter(bootstrap_weights(rows, 3, seed)))
-    got = METRICS[name].compute(pairs_of(truth, answers, classes), weights)
+    unit = None if units == "rows" else np.sort(np.arange(rows) % int(rng.integers(2, 7)))
+    counts = next(iter(bootstrap_weights(rows if unit is None else unit.max() + 1, 3, seed)))
+    with patch("perennial.learn.metrics.MOST_UNITS", 1 if units == "many origins" else 1000):
+        got = METRICS[name].compute(
+            pairs_of(truth, answers, classes, shares_of(classes)), Draws(counts, unit)
+        )
     for r in range(3):
-        drawn = np.repeat(np.arange(rows), weights[r].astype(int))
+        times = counts[r] if unit is None else counts[r][unit]
+        drawn = np.repeat(np.arange(rows), times.astype(int))
         shares = None if answers.probabilities is None else answers.probabilities[drawn]
-        repeated = pairs_of(truth[drawn], Answers(answers.prediction[drawn], probabilities=shares), classes)
-        want = METRICS[name].compute(repeated, np.ones((1, rows)))
+        own = Answers(answers.prediction[drawn], probabilities=shares)
+        repeated = pairs_of(truth[drawn], own, classes, shares_of(classes))
+        want = METRICS[name].compute(repeated, Draws(np.ones((1, len(drawn)))))
         np.testing.assert_allclose(got[r], want[0], rtol=1e-9, atol=1e-9)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from scipy import stats
 from test_learn_models import learn_config
 
@@ -16,9 +17,12 @@ from perennial.learn.chosen import fit_chosen
 from perennial.learn.clusters import Origins, origins_of
 from perennial.learn.compare import compare, diebold_mariano
 from perennial.learn.evaluate import evaluate
+from perennial.learn.intervals import conformal_interval
 from perennial.learn.metrics import measure
-from perennial.learn.resampling import bootstrap_weights
-from perennial.live.answer import Answers, rule_from
+from perennial.learn.models import fit
+from perennial.learn.resampling import draws_of, mean_intervals
+from perennial.learn.spread import fit_spread
+from perennial.live.answer import AnswerRule, Answers, answer, rule_from
 from perennial.live.predict import bound_columns, bound_names
 from perennial.table import Column, Contract, Table
 
@@ -75,7 +79,10 @@ def judged():
     train, holdout = by_days(table, 0, 1000), by_days(table, 1000, 1400)
     fitted = fit_chosen(train, folds(1000), TRIAL, learn_config(), (0.8, 0.95), 0, "horizon_hours")
     rules = Evaluate(resamples=200)
-    return fitted, holdout, evaluate("toy", fitted, train, holdout, rules, (), 1, "horizon_hours")
+    evaluation = evaluate(
+        "toy", fitted, train, holdout, rules, (), 1, "horizon_hours", learn_config(target_scale="identity")
+    )
+    return fitted, holdout, evaluation
 
 
 def test_a_baseline_column_answers_as_it_is_and_by_the_median_where_it_is_missing():
@@ -107,13 +114,36 @@ def test_a_baseline_column_of_a_classification_is_the_last_classs_probability():
         fit_baseline("rate", three)
 
 
-def test_rows_of_an_origin_are_drawn_together_and_so_are_origins_of_a_block():
+def test_rows_of_an_origin_are_drawn_together_and_so_are_the_origins_of_a_block():
     origins = origins_of(forecasts(100))
-    assert origins.overlapping == 1 and len(np.unique(origins.blocks)) == 20
-    weights = np.concatenate(list(bootstrap_weights(600, 50, 1, origins.blocks)))
-    for block in range(20):
-        assert np.ptp(weights[:, origins.blocks == block], axis=1).max() == 0
-    assert (weights[:, ::30].sum(axis=1) == 20).all()
+    assert origins.overlapping == 1 and origins.block_length == 5
+    draws = list(draws_of(600, 400, 1, origins))
+    weights = np.concatenate([d.by_row(lambda weights: weights) for d in draws])
+    assert weights.shape == (400, 600) and (weights.sum(axis=1) == 600).all()
+    days = weights.reshape(400, 100, AHEAD)
+    assert np.ptp(days, axis=2).max() == 0
+    assert weights.mean(axis=0) == pytest.approx(np.ones(600), abs=0.2)
+    centred = days[:, :, 0] - 1
+    alike = [(centred * np.roll(centred, lag, axis=1)).mean() for lag in range(6)]
+    np.testing.assert_allclose(alike, np.arange(5, -1, -1) / 5 * alike[0], atol=0.06)
+    values = np.random.default_rng(0).normal(size=(600, 2))
+    means = np.concatenate([d.mean(values) for d in draws])
+    np.testing.assert_allclose(means, weights @ values / 600, atol=1e-12)
+    assert len(np.unique(origins.blocks)) == 20
+
+
+def test_the_interval_of_a_mean_is_as_wide_as_successive_days_are_alike():
+    """A block bootstrap knows the variance of a mean of an AR(1), of which drawing single days sees a third."""
+    rng = np.random.default_rng(5)
+    noise = rng.normal(size=3000)
+    values = np.zeros(3000)
+    for day in range(1, 3000):
+        values[day] = 0.5 * values[day - 1] + noise[day]
+    error = 2.0 / np.sqrt(3000)
+    low, high = (b[0] for b in mean_intervals(values[:, None], 2000, 0.95, 0, Origins(np.arange(3000), 1)))
+    assert 0.85 < (high - low) / (2 * 1.96 * error) < 1.1
+    low, high = (b[0] for b in mean_intervals(values[:, None], 2000, 0.95, 0))
+    assert (high - low) / (2 * 1.96 * error) < 0.7
 
 
 def test_rows_that_do_not_look_ahead_are_no_series():
@@ -176,12 +206,50 @@ def test_intervals_of_every_level_hold_at_every_horizon_and_contain_one_another(
     assert (lower <= low).all() and (high <= higher).all()
     assert [i["level"] for i in evaluation.details["intervals"]] == [0.8, 0.95]
     by_horizon = evaluation.details["coverage_by_horizon"]
-    assert [line["horizon"] for line in by_horizon] == list(range(AHEAD))
+    assert [line["horizon"] for line in by_horizon if line["level"] == 0.8] == list(range(AHEAD))
     widths = [float((high - low)[holdout.frame["horizon_hours"] == h].mean()) for h in range(AHEAD)]
     assert widths == sorted(widths) and widths[-1] > 4 * widths[0]
     for line in by_horizon:
-        for level, share in line["coverage"].items():
-            assert abs(share - float(level)) < 3.5 * (float(level) * (1 - float(level)) / 400) ** 0.5 + 0.01
+        level = line["level"]
+        assert abs(line["coverage"] - level) < 3.5 * (level * (1 - level) / 400) ** 0.5 + 0.01
+        assert line["low"] <= line["coverage"] <= line["high"] and line["rows"] == 400
+
+
+def test_with_enough_rows_coverage_is_within_two_points_at_every_horizon_also_where_days_are_wild():
+    def rows(days, seed):
+        rng = np.random.default_rng(seed)
+        wild = np.repeat(rng.normal(scale=0.5, size=days), AHEAD)
+        ahead = np.tile(np.arange(AHEAD), days)
+        matrix = np.column_stack([ahead, wild + rng.normal(scale=0.1, size=len(wild))])
+        return matrix, rng.normal(size=len(ahead)), rng.standard_t(5, len(ahead)) * np.exp(wild) * (1 + ahead)
+
+    matrix, raw, errors = rows(20_000, 0)
+    columns = tuple(Column(name, "number", name, unit="1") for name in ("ahead", "wild"))
+    half = len(raw) // 2
+    spread = fit_spread(matrix[:half], raw[:half], errors[:half], columns)
+    hardness = spread.of(matrix, raw)[half:]
+    own = {"spread": spread, "hardness": hardness, "column": 0, "values": matrix[half:, 0]}
+    interval = conformal_interval(raw[half:], (raw + errors)[half:], (0.8, 0.95), **own)
+    assert len(interval.edges) == AHEAD - 1
+    rule = AnswerRule("regression", "load", "MW", interval=interval)
+    matrix, raw, errors = rows(10_000, 1)
+    for level, low, high in answer(raw, rule, matrix).bounds(rule):
+        inside = (raw + errors >= low) & (raw + errors <= high)
+        by_horizon = inside.reshape(-1, AHEAD).mean(axis=0)
+        np.testing.assert_allclose(by_horizon, level, atol=0.02)
+        wild = matrix[:, 1] > np.quantile(matrix[:, 1], 0.75)
+        assert inside[wild].mean() == pytest.approx(level, abs=0.03)
+
+
+def test_few_rows_of_a_horizon_share_a_bin_with_their_neighbours():
+    rng = np.random.default_rng(0)
+    ahead = np.tile(np.arange(24.0), 30)
+    interval = conformal_interval(
+        np.zeros(720), rng.normal(size=720) * (1 + ahead), (0.8, 0.95), column=0, values=ahead
+    )
+    rows = np.bincount(np.searchsorted(interval.edges, ahead))
+    assert rows.min() >= 100 and len(rows) == 6
+    assert set(np.mod(interval.edges, 1)) == {0.5}
 
 
 def test_a_rule_of_several_levels_is_kept_as_json_and_names_its_bounds(judged):
@@ -218,3 +286,26 @@ def test_details_of_a_series_add_up(judged):
     worst = int(errors.argmax())
     assert shown["worst"]["truth"] == holdout.y[worst * AHEAD : (worst + 1) * AHEAD].tolist()
     assert len(shown["latest"]["times"]) == AHEAD and shown["latest"]["low"] < shown["latest"]["high"]
+
+
+def test_the_learning_curve_of_a_series_takes_its_latest_origins(judged):
+    _, holdout, evaluation = judged
+    curve = evaluation.details["learning_curve"]
+    assert [line["rows"] for line in curve] == [days * AHEAD for days in (125, 250, 500, 1000)]
+    assert curve[-1]["value"] == evaluation.metric("mean_absolute_error").value
+    latest = fit(by_days(forecasts(1400), 875, 1000), "ridge", {}, learn_config(), seed=1)
+    error = np.abs(latest.predict(holdout).prediction - holdout.y).mean()
+    assert curve[0]["value"] == pytest.approx(error, rel=1e-9)
+
+
+def test_percentages_are_not_told_of_a_truth_that_changes_its_sign(judged):
+    fitted, holdout, evaluation = judged
+    assert {line["metric"] for line in evaluation.details["by_horizon"]} == {"mean_absolute_percentage_error"}
+    crossing = Table(holdout.frame.assign(load=holdout.frame["load"] - 50), holdout.contract)
+    found = evaluate("toy", fitted, crossing, crossing, Evaluate(resamples=100), (), 1, "horizon_hours")
+    assert {line["metric"] for line in found.details["by_horizon"]} == {"mean_absolute_error"}
+
+
+def test_a_level_is_named_once():
+    with pytest.raises(ValidationError, match="expected different levels"):
+        Evaluate(prediction_levels=(0.8, 0.8))

@@ -16,8 +16,8 @@ from perennial.evidence import Trial
 from perennial.learn.chosen import fit_chosen
 from perennial.learn.cross import CrossValidation
 from perennial.learn.details import classification_details
-from perennial.learn.metrics import pairs_of
 from perennial.learn.models import raw_output
+from perennial.learn.pairs import pairs_of
 from perennial.learn.threshold import STEPS, best_threshold, out_of_fold_threshold
 from perennial.live.answer import AnswerRule, answer, rule_from
 from perennial.table import Column, Contract, Table
@@ -105,5 +105,8 @@ def test_the_details_state_the_threshold():
     raw = np.array([[0.8, 0.2], [0.1, 0.9]])
     truth = np.array(["no", "yes"])
     pairs = pairs_of(truth, answer(raw, RULE), RULE.classes)
-    assert "above 0.187, the threshold with" in classification_details(pairs, 0.187)["threshold"]
-    assert classification_details(pairs)["threshold"] == "yes is answered where its probability is above 0.5"
+    best, half = (
+        classification_details(pairs, np.arange(2), 0.95, *own)["threshold"] for own in ((0.187,), ())
+    )
+    assert "above 0.187, the threshold with" in best
+    assert half == "yes is answered where its probability is above 0.5"

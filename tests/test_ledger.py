@@ -301,3 +301,56 @@ def test_kill_nine_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
         assert len(history) in (len(whole), len(whole) + 1)
         assert [e.digest for e in history][: len(whole)] == [digest for _, digest in whole]
         ledger.append(FolderStore(folder), facts("v-next"), len(history))
+
+
+def kept(version: str, hours: float = 0) -> Facts:
+    return facts(version, hours, "kept", from_version="v1", evidence={"failed": ["champion"]})
+
+
+def test_what_was_kept_changes_nothing_that_serves(tmp_path: Path) -> None:
+    made = [facts("v1"), facts("v2", 1), rollback("v1", "v2", 2), facts("v3", 3)]
+    plain = ledger.entries(filled(tmp_path / "plain", *made))
+    mixed = [one for done in made for one in (done, kept("v2", 9), kept("v9", 9))]
+    noted = ledger.entries(filled(tmp_path / "noted", *mixed))
+    assert [e.facts for e in ledger.serving(noted)] == [e.facts for e in plain]
+    for count in range(1, len(made) + 1):
+        before, after = plain[:count], noted[: 3 * count]
+        for ask in (ledger.champion, ledger.previous):
+            a, b = ask(before), ask(after)
+            assert (a and a.facts) == (b and b.facts)
+        assert ledger.barred(before) == ledger.barred(after)
+    assert ledger.at(noted, NOON + timedelta(hours=9.5)).facts.version == "v3"
+
+
+def test_entries_that_change_nothing_do_not_make_a_promotion_stale(store: FolderStore) -> None:
+    ledger.append(store, kept("v4"), 3)
+    assert ledger.append_after(store, facts("v5"), 3).number == 5
+    for head in (3, 4, 7):
+        with pytest.raises(StalePromotionError, match=f"at entry {head}"):
+            ledger.append_after(store, facts("v6"), head)
+    assert len(store.list()) == 5
+
+
+class Noted(FolderStore):
+    """A store where somebody else's challenger is refused, or released, between the check and the creation."""
+
+    kind = "kept"
+
+    def create_exclusive(self, name: str, data: bytes) -> None:
+        other = FolderStore(self.folder)
+        if len(other.list()) == 3:
+            ledger.append(other, facts("v-other", kind=self.kind), 3)
+        super().create_exclusive(name, data)
+
+
+def test_a_race_with_a_refusal_is_won(store: FolderStore) -> None:
+    racing = Noted(store.folder)
+    assert ledger.append_after(racing, facts("v4"), 3).number == 5
+    assert [e.facts.version for e in ledger.entries(store)] == ["v1", "v2", "v3", "v-other", "v4"]
+
+
+def test_a_race_with_a_release_is_lost(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Noted, "kind", "promotion")
+    with pytest.raises(StalePromotionError):
+        ledger.append_after(Noted(store.folder), facts("v4"), 3)
+    assert ledger.champion(ledger.entries(store)).facts.version == "v-other"

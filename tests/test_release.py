@@ -339,3 +339,74 @@ def test_whoami_names_user_and_host() -> None:
     user, host = release.whoami().split("@")
     assert user
     assert host == os.uname().nodename
+
+
+NO = Decision(
+    promote=False,
+    reasons=(
+        Reason(rule="champion", passed=False, sentence="worse than the champion"),
+        Reason(rule="size", passed=True, sentence="small enough"),
+    ),
+)
+
+
+def refused(releases: Path, key: SigningKey, version: str, hours: float = 20) -> ledger.Entry:
+    bundle = release.shelf.challenger(releases, "kinds", version, key.public_path)
+    return release.keep(
+        releases, bundle, NO, NOW + timedelta(hours=hours), "tester@host", {"nan": float("nan")}
+    )
+
+
+def test_a_refusal_is_kept_with_its_reasons_and_changes_nothing(releases: Path, key: SigningKey) -> None:
+    assert refused(releases, key, "v3", 0).facts.from_version is None
+    assert serving(releases) is None
+    promoted(releases, key, "v1", "v2")
+    entry = refused(releases, key, "v3")
+    assert (entry.number, entry.facts.kind) == (4, "kept")
+    assert (entry.facts.version, entry.facts.from_version) == ("v3", "v2")
+    assert entry.facts.reasons == ("worse than the champion",)
+    assert entry.facts.evidence == {"nan": None, "failed": ["champion"]}
+    assert serving(releases) == "v2"
+    with pytest.raises(UnknownNameError, match="released version of kinds"):
+        back(releases, key, "v3")
+    assert back(releases, key).facts.version == "v1"
+    refused(releases, key, "v2")
+    with pytest.raises(LedgerError, match="not rolled back from, found v2"):
+        release.promote(releases, "kinds", "v2", YES, 6, key.public_path, NOW)
+
+
+def test_a_decision_for_it_is_no_refusal(releases: Path, key: SigningKey) -> None:
+    bundle = release.shelf.challenger(releases, "kinds", "v1", key.public_path)
+    with pytest.raises(LedgerError, match="expected a decision against v1, found one for it"):
+        release.keep(releases, bundle, YES, NOW)
+    assert release.history(releases, "kinds") == ()
+
+
+def test_a_refusal_meanwhile_stops_no_promotion(releases: Path, key: SigningKey) -> None:
+    refused(releases, key, "v3")
+    release.promote(releases, "kinds", "v1", YES, 0, key.public_path, NOW)
+    refused(releases, key, "v3")
+    again = release.promote(releases, "kinds", "v1", YES, 2, key.public_path, NOW)
+    assert again.number == 2 and len(release.history(releases, "kinds")) == 3
+    with pytest.raises(StalePromotionError):
+        release.promote(releases, "kinds", "v2", YES, 1, key.public_path, NOW)
+
+
+def test_status_tells_the_last_refusal_of_what_waits(releases: Path, key: SigningKey) -> None:
+    refused(releases, key, "v3", 0)
+    (row,) = release.status(releases)
+    told = f"v3 is packaged, refused at {NOW:%Y-%m-%d %H:%M} UTC (champion)"
+    assert row.sentence == f"nothing released; {told}"
+    promoted(releases, key, "v2")
+    refused(releases, key, "v1")
+    (row,) = release.status(releases)
+    assert (row.version, row.entries, row.waiting) == ("v2", 2, "v3")
+    assert row.sentence.endswith(f"ledger entry 2; {told}")
+
+
+def test_the_version_of_a_refused_bundle_that_is_gone_is_never_given_again(
+    releases: Path, key: SigningKey
+) -> None:
+    refused(releases, key, "v3")
+    shutil.rmtree(releases / "kinds" / "bundles" / "v3")
+    assert release.shelf.newest_released(releases, "kinds") == 3

@@ -21,7 +21,8 @@ from perennial.data import splits
 from perennial.data.checks import check
 from perennial.evidence import DatasetReference, Evaluation
 from perennial.learn.evaluate import evaluate
-from perennial.learn.metrics import metric_value, pairs_of
+from perennial.learn.metrics import metric_value
+from perennial.learn.pairs import pairs_of
 from perennial.live.answer import rule_from
 from perennial.live.build import build_bundle
 from perennial.live.bundle import bundles_folder, open_bundle

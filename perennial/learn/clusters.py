@@ -39,13 +39,23 @@ class Origins:
     overlapping: int
 
     @property
-    def blocks(self) -> Codes:
-        """The block of each row: as many successive origins as the cube root of their number (Künsch 1989).
+    def count(self) -> int:
+        """How many origins there are."""
+        return int(self.place.max()) + 1
 
-        There are at least as many origins in a block as look at the same truth.
+    @property
+    def block_length(self) -> int:
+        """How many successive origins are drawn together: the cube root of their number (Künsch 1989).
+
+        At least as many as look at one truth.
         """
-        count = int(self.place.max()) + 1
-        return np.asarray(self.place // max(1, self.overlapping, math.ceil(count ** (1 / 3))), dtype=np.int64)
+        root: int = math.ceil(self.count ** (1 / 3))
+        return max(1, self.overlapping, root)
+
+    @property
+    def blocks(self) -> Codes:
+        """The block of each row, where origins are cut into blocks that do not overlap."""
+        return np.asarray(self.place // self.block_length, dtype=np.int64)
 
     def of(self, chosen: npt.NDArray[Any]) -> Origins:
         """The origins of some of the rows (positions or a mask), numbered without gaps."""
@@ -107,14 +117,14 @@ def share_interval(hits: npt.NDArray[np.bool_], clusters: Codes, level: float) -
 
 def above_zero_p(values: Floats, clusters: Codes) -> float:
     """The one-sided p-value of a mean above 0 (a t-test on clusters); 1 with fewer than two clusters."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     mean = mean_of(values, clusters)
     if mean.clusters < 2:
         return 1.0
     if mean.error == 0.0:
         return 0.0 if mean.value > 0 else 1.0
-    return float(t.sf(mean.value / mean.error, mean.clusters - 1))
+    return float(stdtr(mean.clusters - 1, -mean.value / mean.error))
 
 
 def _dense(clusters: Codes) -> npt.NDArray[np.intp]:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from perennial.errors import NotEnoughDataError, PerennialError, UnknownNameError
 from perennial.evidence import Comparison, Verdict
 from perennial.learn.clusters import Origins
-from perennial.learn.metrics import Pairs, pairs_of, percentage_errors, row_log_loss
-from perennial.learn.resampling import bootstrap_weights, flipped_means, interval
+from perennial.learn.pairs import Pairs, pairs_of, percentage_errors, row_log_loss
+from perennial.learn.resampling import draws_of, flipped_means, interval
 from perennial.live.answer import Answers
 
 Floats = npt.NDArray[np.float64]
@@ -107,9 +107,7 @@ def compare(
     differences = losses_a - losses_b
     rows = len(differences)
     observed = float(differences.mean())
-    blocks = None if origins is None else origins.blocks
-    weights = bootstrap_weights(rows, resamples, seed, blocks)
-    means = [w @ differences / w.sum(axis=1) for w in weights]
+    means = [draws.mean(differences) for draws in draws_of(rows, resamples, seed, origins)]
     low, high = interval(np.concatenate(means), level)
     if origins is not None:
         p_value = diebold_mariano(differences, origins)
@@ -177,9 +175,9 @@ def diebold_mariano(differences: Floats, origins: Origins) -> float:
         differences: loss of the one forecast less that of the other, shape (n_rows,).
         origins: which origin every row belongs to.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
-    count = int(origins.place.max()) + 1
+    count = origins.count
     if count < 2:
         return 1.0
     sums = np.bincount(origins.place, weights=differences, minlength=count)
@@ -194,7 +192,7 @@ def diebold_mariano(differences: Floats, origins: Origins) -> float:
         return 1.0 if values.mean() == 0.0 else 0.0
     correction = sqrt((count + 1 - 2 * h + h * (h - 1) / count) / count)
     statistic = correction * float(values.mean()) / sqrt(variance / count)
-    return float(2.0 * t.sf(abs(statistic), count - 1))
+    return float(2.0 * stdtr(count - 1, -abs(statistic)))
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -10,23 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.evidence import Metric
-from perennial.learn.clusters import Origins
-from perennial.learn.metrics import Pairs, calibration_bins, claims, measure, percentage_errors
+from perennial.learn.clusters import Codes, Origins, share_interval
+from perennial.learn.metrics import measure
+from perennial.learn.pairs import Pairs, calibration_bins, claims, percentage_errors
 from perennial.learn.tasks import TaskRules
 from perennial.live.answer import AnswerRule, Answers
 from perennial.table import Table
 
 Floats = npt.NDArray[np.float64]
 Facts = dict[str, Any]
+Mask = npt.NDArray[np.bool_]
 
 RESIDUAL_POINTS = 1000
 SEGMENT_ROWS = 30
 """Fewest rows of a segment with a line of its own; smaller ones are pooled as `other`."""
 
 
-def classification_details(pairs: Pairs, threshold: float = 0.5) -> Facts:
+def classification_details(pairs: Pairs, clusters: Codes, level: float, threshold: float = 0.5) -> Facts:
     """Confusion matrix, calibration, the report per class and the threshold of a classification."""
-    bins = calibration(pairs)
+    bins = calibration(pairs, clusters, level)
     rows = len(pairs.truth)
     gap = sum(b["rows"] * abs(b["predicted"] - b["observed"]) for b in bins) / rows
     return {
@@ -38,35 +41,85 @@ def classification_details(pairs: Pairs, threshold: float = 0.5) -> Facts:
     }
 
 
-def regression_details(pairs: Pairs, answers: Answers, rule: AnswerRule, seed: int) -> Facts:
+def regression_details(pairs: Pairs, coverage: Coverage, seed: int) -> Facts:
     """Residuals (a sample), errors by tenths of the predicted value, and how the intervals cover the truth.
 
-    `intervals` is empty for a model without intervals.
+    `intervals` is empty for a model without intervals (see `Coverage.of`).
     """
     rows = len(pairs.truth)
     shown = np.sort(np.random.default_rng(seed).permutation(rows)[:RESIDUAL_POINTS])
     return {
         "residuals": {"predicted": pairs.prediction[shown].tolist(), "truth": pairs.truth[shown].tolist()},
         "error_by_decile": _error_by_decile(pairs),
-        "intervals": _coverage(pairs, answers, rule),
+        "intervals": coverage.of(np.ones(rows, dtype=bool)),
     }
 
 
-def calibration(pairs: Pairs) -> list[Facts]:
+def calibration(pairs: Pairs, clusters: Codes, level: float) -> list[Facts]:
     """Predicted probability beside the observed share, in bins of equal width (empty ones are left out).
 
-    Of the second class where there are two, else of the predicted class (Guo et al. 2017, section 2).
+    Of the second class where there are two, else of the predicted class (Guo et al. 2017, section 2). `low` and
+    `high` bound the share (see `share_interval`).
     """
     claimed, happened = claims(pairs)
     placed = calibration_bins(claimed)
-    return [
-        {
-            "predicted": float(claimed[placed == b].mean()),
-            "observed": float(happened[placed == b].mean()),
-            "rows": int((placed == b).sum()),
-        }
-        for b in np.unique(placed)
-    ]
+    lines = []
+    for chosen in (placed == b for b in np.unique(placed)):
+        low, high = share_interval(happened[chosen], clusters[chosen], level)
+        lines.append(
+            {
+                "predicted": float(claimed[chosen].mean()),
+                "observed": float(happened[chosen].mean()),
+                "low": low,
+                "high": high,
+                "rows": int(chosen.sum()),
+            }
+        )
+    return lines
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """How the prediction intervals of some rows cover their truth.
+
+    `clusters` are those of `clusters_of`; `level` is the confidence level of what is measured.
+    """
+
+    truth: Floats
+    answers: Answers
+    rule: AnswerRule
+    clusters: Codes
+    level: float
+
+    def of(self, chosen: Mask) -> list[Facts]:
+        """A line per prediction level on the rows under a mask; nothing for a model without intervals.
+
+        `coverage` is the share of truths inside, bounded by `low` and `high` (see `share_interval`).
+        """
+        lines = []
+        for level, lower, upper in self.answers.bounds(self.rule):
+            hits = ((self.truth >= lower) & (self.truth <= upper))[chosen]
+            low, high = share_interval(hits, self.clusters[chosen], self.level)
+            lines.append(
+                {
+                    "level": level,
+                    "coverage": float(hits.mean()),
+                    "low": low,
+                    "high": high,
+                    "rows": len(hits),
+                    "median_width": float(np.median((upper - lower)[chosen])),
+                }
+            )
+        return lines
+
+    def by_segment(self, table: Table, columns: Sequence[str]) -> list[Facts]:
+        """The same by value of each column (see `segments`)."""
+        return [
+            {"column": column, "value": value, **line}
+            for column in columns
+            for value, chosen in segment_rows(table, column)
+            for line in self.of(chosen)
+        ]
 
 
 def classification_report(pairs: Pairs) -> dict[str, Facts]:
@@ -188,15 +241,3 @@ def _error_by_decile(pairs: Pairs) -> list[Facts]:
             }
         )
     return lines
-
-
-def _coverage(pairs: Pairs, answers: Answers, rule: AnswerRule) -> list[Facts]:
-    return [
-        {
-            "level": level,
-            "coverage": float(((pairs.truth >= low) & (pairs.truth <= high)).mean()),
-            "rows": len(pairs.truth),
-            "median_width": float(np.median(high - low)),
-        }
-        for level, low, high in answers.bounds(rule)
-    ]

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 from perennial.errors import NotEnoughDataError
 from perennial.evidence import Evaluation
 from perennial.learn.baselines import baselines_for, fit_baseline
-from perennial.learn.clusters import origins_of
+from perennial.learn.clusters import clusters_of, origins_of
 from perennial.learn.compare import Contender, compare_answers
-from perennial.learn.details import classification_details, regression_details, segments
+from perennial.learn.details import Coverage, classification_details, regression_details, segments
 from perennial.learn.importance import permutation_importance
-from perennial.learn.metrics import measure, pairs_of
+from perennial.learn.learning_curve import learning_curve
+from perennial.learn.metrics import measure
 from perennial.learn.models import FittedModel
+from perennial.learn.pairs import pairs_of
 from perennial.learn.series_details import series_details
 from perennial.learn.tasks import RULES
 from perennial.table import Table
 
 if TYPE_CHECKING:
-    from perennial.config import Evaluate
+    from perennial.config import Evaluate, Learn
 
 
 def evaluate(
@@ -30,6 +32,7 @@ def evaluate(
     segment_columns: tuple[str, ...],
     seed: int,
     horizon: str = "",
+    learn: Learn | None = None,
 ) -> Evaluation:
     """Metrics of the model and of every baseline on the same rows, paired comparisons, and details for the
     report.
@@ -43,6 +46,7 @@ def evaluate(
         segment_columns: features by which errors are broken down.
         seed: draws resamples, shuffles and samples.
         horizon: the feature that says how far ahead a row looks; "" where there is none.
+        learn: how the model was fitted, for a learning curve; None for none.
 
     Raises:
         NotEnoughDataError: if `holdout` has no rows.
@@ -54,7 +58,7 @@ def evaluate(
     rule, task = fitted.rule, RULES[fitted.rule.task]
     truth, answers = holdout.y, fitted.predict(holdout)
     unit = rule.unit or "1"
-    how: dict[str, Any] = {
+    drawn: dict[str, Any] = {
         "resamples": rules.resamples,
         "level": rules.level,
         "seed": seed,
@@ -66,28 +70,38 @@ def evaluate(
     baselines, against = {}, []
     for naive in naives:
         baselines[naive.name] = measure(
-            truth, naive.answers, task.metrics, classes=naive.classes, base=base, unit=unit, **how
+            truth, naive.answers, task.metrics, classes=naive.classes, base=base, unit=unit, **drawn
         )
-        against.append(compare_answers(champion, naive, truth, loss=task.loss, unit=unit, **how))
-    pairs = pairs_of(truth, answers, rule.classes)
-    if rule.task == "classification":
-        details = classification_details(pairs, rule.threshold)
-    else:
-        details = regression_details(pairs, answers, rule, seed)
-    details["segments"] = segments(
-        holdout, answers, segment_columns, task, classes=rule.classes, unit=unit, **how
-    )
-    details |= series_details(
-        holdout, answers, naives, horizon, task, rule, classes=rule.classes, unit=unit, **how
-    )
-    details["importance"] = permutation_importance(fitted, holdout.X, truth, loss=task.loss, **how)
+        against.append(compare_answers(champion, naive, truth, loss=task.loss, unit=unit, **drawn))
+    how = {**drawn, "unit": unit, "classes": rule.classes}
+    coverage = Coverage(truth, answers, rule, clusters_of(holdout), rules.level)
+    details = _of_task(coverage, holdout, segment_columns, seed)
+    details["segments"] = segments(holdout, answers, segment_columns, task, **how)
+    details |= series_details(holdout, answers, naives, horizon, task, coverage, **how)
+    if learn is not None:
+        details["learning_curve"] = learning_curve(fitted, train, holdout, learn, **how)
+    details["importance"] = permutation_importance(fitted, holdout.X, truth, loss=task.loss, **drawn)
     return Evaluation(
         system=system,
         task=rule.task,
         candidate=fitted.candidate,
         rows=len(holdout),
-        metrics=measure(truth, answers, task.metrics, classes=rule.classes, base=base, unit=unit, **how),
+        metrics=measure(truth, answers, task.metrics, base=base, **how),
         baselines=baselines,
         against_baselines=tuple(against),
         details=details,
     )
+
+
+def _of_task(
+    coverage: Coverage, holdout: Table, segment_columns: tuple[str, ...], seed: int
+) -> dict[str, Any]:
+    """What is measured of classes alone, or of numbers alone."""
+    rule, answers = coverage.rule, coverage.answers
+    pairs = pairs_of(coverage.truth, answers, rule.classes)
+    if rule.task == "classification":
+        return classification_details(pairs, coverage.clusters, coverage.level, rule.threshold)
+    return {
+        **regression_details(pairs, coverage, seed),
+        "coverage_by_segment": coverage.by_segment(holdout, segment_columns),
+    }

@@ -71,7 +71,7 @@ def permutation_importance(
             copy[:, feature] = X[shuffle, feature]
         parts.append(losses(copies.reshape(-1, width)))
     rise = np.concatenate(parts).reshape(width, REPEATS, rows).mean(axis=1) - losses(X)[0]
-    low, high = mean_intervals(rise.T, resamples, level, seed, None if origins is None else origins.blocks)
+    low, high = mean_intervals(rise.T, resamples, level, seed, origins)
     names = [column.name for column in fitted.contract.features]
     lines = [
         {"feature": name, "drop": float(rise[i].mean()), "low": float(low[i]), "high": float(high[i])}

@@ -1,8 +1,9 @@
 """Columns that know the target: a single one that predicts it as no honest single column does.
 
 A strong column is no leak by itself: yesterday's value says nearly all about today's. But a naive model may use it
-too, and it is one column among others that say nearly the same. A copy of the target with some noise is alone far
-better than every baseline, better than all other columns together, and about as good as everything at once.
+too, and it is one column among others that say nearly the same. A copy of the target with some noise is alone better
+than every baseline by far, and either better than all other columns together while about as good as everything at
+once, or so good that no other column alone comes near.
 """
 
 from __future__ import annotations
@@ -21,25 +22,32 @@ from perennial.table import Column, Table
 
 Floats = npt.NDArray[np.float64]
 
-ROWS = 12_000
+ROWS = 8_000
 """Rows that are looked at, drawn from all."""
 LATER = 0.3
 """Share of them on which errors are measured; curves and models are fitted to the others."""
-BEYOND_BASELINE = 0.7
+BEYOND_BASELINE = 0.8
 """A column is looked into where its error alone is at most this share of the best baseline's."""
 BEYOND_OTHERS = 0.8
 """It is a suspect where that is at most this share of the error of all columns that are not looked into,"""
 AS_GOOD_AS_ALL = 1.5
-"""and at most this multiple of the error of all columns together."""
+"""and at most this multiple of the error of all columns together (or next to nothing: `NOTHING`)."""
+NOTHING = 0.1
+"""Share of the best baseline's error that is next to nothing."""
+FAR_BEYOND = 0.4
+"""It is a suspect, too, where its error alone is at most this share of the best baseline's,"""
+BEYOND_NEXT = 0.55
+"""and at most this share of the error of every other column alone."""
 DISTINCT = 50
 """A number of fewer distinct values is no copy of a target with more: a year is none of a price."""
+TREES = 100
 BIN_ROWS = 20
 FEWEST_ROWS = 200
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A column with its error alone, and those of the best baseline, the other columns and all together.
+    """A column with its error alone, and those of the best baseline and of the other columns together.
 
     Errors are mean absolute ones in the target's unit, or Brier scores.
     """
@@ -48,7 +56,6 @@ class Suspect:
     alone: float
     baseline: float
     others: float
-    together: float
 
 
 def suspects(table: Table, seed: int) -> list[Suspect]:
@@ -65,18 +72,25 @@ def suspects(table: Table, seed: int) -> list[Suspect]:
     sample = _sample(table, seed)
     if len(sample.late) < FEWEST_ROWS * LATER or not sample.best_baseline > 0:
         return []
+    base, names = sample.best_baseline, [column.name for column in sample.features]
     alone = {i: sample.alone(i, column) for i, column in enumerate(sample.features)}
-    near = [i for i, error in alone.items() if error <= BEYOND_BASELINE * sample.best_baseline]
+    near = [i for i, error in alone.items() if error <= BEYOND_BASELINE * base]
     if not near:
         return []
     rest = [i for i in alone if i not in near]
-    others = min(sample.model(rest), sample.best_baseline) if rest else sample.best_baseline
-    together = min(sample.model([*alone]), min(alone.values()))
-    return [
-        Suspect(sample.features[i].name, alone[i], sample.best_baseline, others, together)
-        for i in near
-        if alone[i] <= BEYOND_OTHERS * others and alone[i] <= AS_GOOD_AS_ALL * together
-    ]
+    others = min(sample.model(rest), base) if rest else base
+    ahead = [i for i in near if alone[i] <= BEYOND_OTHERS * others]
+    together = min(alone.values())
+    if any(alone[i] > NOTHING * base for i in ahead):
+        together = min(together, sample.model([*alone]))
+
+    def is_suspect(i: int) -> bool:
+        own, following = alone[i], min((alone[j] for j in alone if j != i), default=base)
+        as_good = own <= max(AS_GOOD_AS_ALL * together, NOTHING * base)
+        far_beyond = own <= FAR_BEYOND * base and own <= BEYOND_NEXT * min(following, base)
+        return far_beyond or (i in ahead and as_good)
+
+    return [Suspect(names[i], alone[i], base, others) for i in near if is_suspect(i)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,28 +154,24 @@ class _Sample:
         return answers
 
     def model(self, columns: list[int]) -> float:
-        """The error of gradient boosting on some columns: of a number itself, or of what the baseline misses."""
+        """The error of gradient boosting on some columns; of a number, on what the best baseline misses of it."""
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         X = self.X[:, columns]
-        kept = np.isfinite(X[self.early]).any(axis=0)
-        X = X[:, kept]
-        if not kept.any():
+        X = X[:, np.isfinite(X[self.early]).any(axis=0)]
+        if not X.shape[1]:
             return float("inf")
-        how = {"max_iter": 150, "random_state": self.seed, "early_stopping": False}
+        how = {"max_iter": TREES, "random_state": self.seed, "early_stopping": False}
         with native_threads().limit(limits=1):
-            if not self.is_number:
-                labels = self.y.argmax(axis=1)
-                classifier = HistGradientBoostingClassifier(**how).fit(X[self.early], labels[self.early])
-                answers = np.zeros_like(self.y[self.late])
-                answers[:, classifier.classes_] = classifier.predict_proba(X[self.late])
-                return self.error(answers)
-            found = []
-            for base in (np.zeros_like(self.baseline), self.baseline):
+            if self.is_number:
                 learner = HistGradientBoostingRegressor(loss="absolute_error", **how)
-                learner.fit(X[self.early], (self.y - base)[self.early, 0])
-                found.append(self.error(base[self.late] + learner.predict(X[self.late])[:, None]))
-        return min(found)
+                learner.fit(X[self.early], (self.y - self.baseline)[self.early, 0])
+                return self.error(self.baseline[self.late] + learner.predict(X[self.late])[:, None])
+            classifier = HistGradientBoostingClassifier(**how)
+            classifier.fit(X[self.early], self.y[self.early].argmax(axis=1))
+            answers = np.zeros_like(self.y[self.late])
+            answers[:, classifier.classes_] = classifier.predict_proba(X[self.late])
+            return self.error(answers)
 
 
 def _bins(values: Floats) -> npt.NDArray[np.int64]:
@@ -192,7 +202,11 @@ def _sample(table: Table, seed: int) -> _Sample:
     blank = _Sample(contract.features, rows.X, y, np.zeros_like(y), 0.0, early, late, is_number, seed)
     if not len(early) or not len(late):
         return blank
-    best = min(_baselines(rows, early, y, is_number), key=lambda answers: blank.error(answers[late]))
+    naive = [*_baselines(rows, early, y, is_number)]
+    if is_number and moments is not None:
+        naive.append(_last_truth(whole, moments)[chosen][:, None])
+    usable = [answers for answers in naive if np.isfinite(answers).all()]
+    best = min(usable, key=lambda answers: blank.error(answers[late]))
     error = blank.error(best[late])
     return _Sample(contract.features, rows.X, y, best, error, early, late, is_number, seed)
 
@@ -210,9 +224,18 @@ def _baselines(rows: Table, early: npt.NDArray[np.int64], y: Floats, is_number: 
             places = np.searchsorted(classes, np.asarray(answers.classes))
             shares[:, places] = answers.answers.probabilities
             yield shares
-    for column in rows.contract.columns:
-        if column.role == "baseline" and (is_number or y.shape[1] == 2):
-            told = rows.frame[column.name].to_numpy(dtype=np.float64, na_value=np.nan)
-            usual = float(np.median(y[early, -1]) if is_number else y[early, -1].mean())
-            told = np.where(np.isfinite(told), told, usual)
-            yield told[:, None] if is_number else np.column_stack([1.0 - told, told])
+
+
+def _last_truth(table: Table, moments: Floats) -> Floats:
+    """The newest truth before each row was predicted, shape (n_rows,); the oldest of all where there was none.
+
+    NaN where there are several truths at a time, as for the cells of a map.
+    """
+    origin, target = moments.T
+    times, first, place = np.unique(target, return_index=True, return_inverse=True)
+    truths = table.y[first]
+    if (truths[place.reshape(-1)] != table.y).any():
+        return np.full(len(table), np.nan)
+    return np.asarray(
+        truths[np.maximum(np.searchsorted(times, origin, side="right") - 1, 0)], dtype=np.float64
+    )

@@ -12,7 +12,7 @@ from perennial.evidence import Fact
 from perennial.learn.clusters import Codes, above_zero_p, clusters_of, share_interval
 from perennial.learn.compare import Contender, row_losses
 from perennial.learn.details import segment_rows
-from perennial.learn.metrics import CALIBRATION_BINS, calibration_bins, claims, pairs_of
+from perennial.learn.pairs import CALIBRATION_BINS, calibration_bins, claims, pairs_of
 from perennial.learn.resampling import bootstrap_weights
 from perennial.live.speed import speed_of
 
@@ -137,8 +137,10 @@ def calibration(
     The error is the sum over bins of |predicted - happened|, and absolute values of noise do not cancel: even
     perfect probabilities show an error, on few rows a large one. By the triangle inequality it exceeds the true
     error by at most the sum of the bins' absolute sampling errors. `noise` is the 1 - `alpha` quantile of that sum
-    over bootstrap resamples of the clusters.
+    over bootstrap resamples of the clusters, widened as a t-interval is where they are few.
     """
+    from scipy.stats import norm, t
+
     pairs = pairs_of(truth, answers, classes)
     claimed, happened = claims(pairs)
     bins = calibration_bins(claimed)
@@ -147,8 +149,12 @@ def calibration(
     np.add.at(sums, (own, bins), claimed - happened)
     gaps = sums.sum(axis=0)
     drawn = [np.abs(w @ sums - gaps).sum(axis=1) for w in bootstrap_weights(len(sums), resamples, seed)]
-    noise = float(np.quantile(np.concatenate(drawn), 1.0 - alpha)) if len(sums) > 1 else float(len(truth))
-    rows = len(truth)
+    rows, count = len(truth), len(sums)
+    if count < 2:
+        return Calibration(error=float(np.abs(gaps).sum()) / rows, noise=1.0, rows=rows)
+    tail = 1.0 - alpha / 2.0
+    few = float(t.ppf(tail, count - 1) / norm.ppf(tail)) * (count / (count - 1)) ** 0.5
+    noise = few * float(np.quantile(np.concatenate(drawn), 1.0 - alpha))
     return Calibration(error=float(np.abs(gaps).sum()) / rows, noise=noise / rows, rows=rows)
 
 

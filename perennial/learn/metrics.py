@@ -1,8 +1,7 @@
 """Metrics by name, each with a bootstrap interval. `_score`: higher is better, `_error`: lower is better.
 
-All share one signature: a metric takes the pairs of truth and answer and weights of shape (n_resamples,
-n_rows), and returns one value per resample, NaN where a resample does not define it. NaN never leaves
-this module.
+All share one signature: a metric takes the pairs of truth and answer and how often every resample draws each
+row, and returns one value per resample, NaN where a resample does not define it. NaN never leaves this module.
 """
 
 from __future__ import annotations
@@ -17,84 +16,23 @@ import numpy.typing as npt
 from perennial.errors import PerennialError, UnknownNameError
 from perennial.evidence import Metric
 from perennial.learn.clusters import Origins
-from perennial.learn.resampling import bootstrap_weights, interval
+from perennial.learn.pairs import (
+    CALIBRATION_BINS,
+    TINY,
+    Pairs,
+    calibration_bins,
+    claims,
+    known,
+    pairs_of,
+    percentage_errors,
+    row_log_loss,
+)
+from perennial.learn.resampling import Draws, draws_of, interval
 from perennial.live.answer import Answers, Task
 
 Floats = npt.NDArray[np.float64]
-TINY = float(np.finfo(np.float64).eps)
-CALIBRATION_BINS = 10
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Truth beside answers: numbers, or for classes their position in `labels`, shape (n_rows,) each.
-
-    `labels` holds the model's classes in order, then those of the truth that it does not know (their
-    probability is 0); `probabilities` has the shape (n_rows, n_labels). `base` holds each label's share in the
-    training rows, shape (n_labels,), where that is known.
-    """
-
-    truth: Floats
-    prediction: Floats
-    labels: tuple[str, ...] = ()
-    probabilities: Floats | None = None
-    base: Floats | None = None
-
-
-def pairs_of(
-    truth: npt.NDArray[Any], answers: Answers, classes: Sequence[str] = (), base: Sequence[float] = ()
-) -> Pairs:
-    """Truth and answers made comparable.
-
-    Raises:
-        PerennialError: if a number is missing or infinite, or if the lengths differ.
-    """
-    if len(truth) != len(answers.prediction) or len(truth) == 0:
-        raise PerennialError(
-            f"expected an answer for each of {len(truth):,} true values and at least one, found "
-            f"{len(answers.prediction):,}; predict the same rows"
-        )
-    if answers.probabilities is None:
-        return Pairs(_finite(truth, "true value"), _finite(answers.prediction, "prediction"))
-    if answers.probabilities.shape[1] != len(classes):
-        raise PerennialError(
-            f"expected a probability for each of the {len(classes)} classes, found "
-            f"{answers.probabilities.shape[1]} columns; pass the rule's classes"
-        )
-    found = {str(v) for v in truth}
-    labels = (*classes, *sorted(found - set(classes)))
-    code = {label: float(i) for i, label in enumerate(labels)}
-    known = _finite(answers.probabilities, "probability")
-    return Pairs(
-        truth=np.array([code[str(v)] for v in truth]),
-        prediction=np.array([code[str(v)] for v in answers.prediction]),
-        labels=labels,
-        probabilities=np.pad(known, ((0, 0), (0, len(labels) - len(classes)))),
-        base=np.pad(np.asarray(base, dtype=np.float64), (0, len(labels) - len(classes))) if base else None,
-    )
-
-
-def row_log_loss(pairs: Pairs) -> Floats:
-    """Minus the log of the true class's probability, shape (n_rows,), at most -log of the float epsilon."""
-    of_truth = _known(pairs)[np.arange(len(pairs.truth)), pairs.truth.astype(np.int64)]
-    return -np.log(np.clip(of_truth, TINY, 1.0 - TINY))
-
-
-def _known(pairs: Pairs) -> Floats:
-    if pairs.probabilities is None:
-        raise PerennialError("expected class probabilities, found numbers; use the metrics of a regression")
-    return pairs.probabilities
-
-
-def _finite(values: npt.NDArray[Any], what: str) -> Floats:
-    numbers = np.asarray(values, dtype=np.float64)
-    broken = int((~np.isfinite(numbers)).sum())
-    if broken:
-        raise PerennialError(
-            f"expected every {what} to be a finite number, found {broken:,} of {numbers.size:,} that are "
-            "not; mend the rows or the model"
-        )
-    return numbers
+MOST_UNITS = 1000
+"""Most units of a resample whose wins over one another are counted in a table; of more, rows are ranked anew."""
 
 
 def _ratio(numerator: Floats, denominator: Floats, otherwise: float) -> Floats:
@@ -103,22 +41,22 @@ def _ratio(numerator: Floats, denominator: Floats, otherwise: float) -> Floats:
     return np.asarray(np.where(denominator > 0, numerator / safe, otherwise))
 
 
-def _mean(values: Floats, weights: Floats) -> Floats:
-    return np.asarray(weights @ values / weights.sum(axis=1))
+def _numbers(hits: npt.NDArray[np.bool_]) -> Floats:
+    return hits.astype(np.float64)
 
 
-def _accuracy(pairs: Pairs, weights: Floats) -> Floats:
-    return _mean((pairs.truth == pairs.prediction).astype(np.float64), weights)
+def _accuracy(pairs: Pairs, draws: Draws) -> Floats:
+    return draws.mean(_numbers(pairs.truth == pairs.prediction))
 
 
-def _per_class(part: Literal["precision", "recall", "f1"]) -> Callable[[Pairs, Floats], Floats]:
+def _per_class(part: Literal["precision", "recall", "f1"]) -> Callable[[Pairs, Draws], Floats]:
     """Precision, recall or F1: of the second class of two, else the mean over the classes present."""
 
-    def measured(pairs: Pairs, weights: Floats) -> Floats:
+    def measured(pairs: Pairs, draws: Draws) -> Floats:
         codes = np.arange(len(pairs.labels))
-        truth = (pairs.truth[:, None] == codes).astype(np.float64)
-        predicted = (pairs.prediction[:, None] == codes).astype(np.float64)
-        hits, claimed, real = weights @ (truth * predicted), weights @ predicted, weights @ truth
+        truth = _numbers(pairs.truth[:, None] == codes)
+        predicted = _numbers(pairs.prediction[:, None] == codes)
+        hits, claimed, real = map(draws.total, (truth * predicted, predicted, truth))
         below = {"precision": claimed, "recall": real, "f1": (claimed + real) / 2.0}[part]
         values = _ratio(hits, below, 0.0)
         if len(codes) == 2:
@@ -129,29 +67,47 @@ def _per_class(part: Literal["precision", "recall", "f1"]) -> Callable[[Pairs, F
     return measured
 
 
-def _roc_auc(pairs: Pairs, weights: Floats) -> Floats:
+def _roc_auc(pairs: Pairs, draws: Draws) -> Floats:
     """Area under the ROC curve; with more than two classes the mean of one class against the rest."""
-    scores = _known(pairs)
+    scores = known(pairs)
     if len(pairs.labels) == 2:
-        return _auc_of(pairs.truth == 1, scores[:, 1], weights)
-    areas = [_auc_of(pairs.truth == k, scores[:, k], weights) for k in range(len(pairs.labels))]
+        return _auc_of(pairs.truth == 1, scores[:, 1], draws)
+    areas = [_auc_of(pairs.truth == k, scores[:, k], draws) for k in range(len(pairs.labels))]
     return np.asarray(np.mean(areas, axis=0, dtype=np.float64))
 
 
-def _auc_of(positive: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
+def _auc_of(positive: npt.NDArray[np.bool_], score: Floats, draws: Draws) -> Floats:
     """P(score of a positive > score of a negative), ties counted half (Hanley and McNeil 1982)."""
+    if draws.unit is not None and draws.counts.shape[1] <= MOST_UNITS:
+        won = draws.counts @ _won(positive, score, draws.unit, draws.counts.shape[1])
+        wins = (won * draws.counts).sum(axis=1)
+    else:
+        wins = draws.by_row(lambda weights: _wins(positive, score, weights))
+    return _ratio(wins, draws.total(_numbers(positive)) * draws.total(_numbers(~positive)), np.nan)
+
+
+def _wins(positive: npt.NDArray[np.bool_], score: Floats, weights: Floats) -> Floats:
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
     sorted_weights, hit = weights[:, order], positive[order]
     positives = np.add.reduceat(sorted_weights * hit, starts, axis=1)
     negatives = np.add.reduceat(sorted_weights * ~hit, starts, axis=1)
     below = np.cumsum(negatives, axis=1) - negatives
-    won = (positives * (below + 0.5 * negatives)).sum(axis=1)
-    return _ratio(won, positives.sum(axis=1) * negatives.sum(axis=1), np.nan)
+    return np.asarray((positives * (below + 0.5 * negatives)).sum(axis=1))
 
 
-def _log_loss(pairs: Pairs, weights: Floats) -> Floats:
-    return _mean(row_log_loss(pairs), weights)
+def _won(positive: npt.NDArray[np.bool_], score: Floats, unit: npt.NDArray[np.int64], units: int) -> Floats:
+    """How often a positive of one unit is above a negative of another, shape (units, units)."""
+    own, scores, won = unit[positive], score[positive], np.zeros((units, units))
+    for other in np.unique(unit[~positive]):
+        below = np.sort(score[~positive & (unit == other)])
+        wins = np.searchsorted(below, scores, "left") + np.searchsorted(below, scores, "right")
+        won[:, other] = np.bincount(own, weights=wins / 2.0, minlength=units)
+    return won
+
+
+def _log_loss(pairs: Pairs, draws: Draws) -> Floats:
+    return draws.mean(row_log_loss(pairs))
 
 
 def _squares(pairs: Pairs, claimed: Floats) -> Floats:
@@ -161,75 +117,62 @@ def _squares(pairs: Pairs, claimed: Floats) -> Floats:
     return np.asarray(total / 2.0 if len(pairs.labels) == 2 else total)
 
 
-def _brier(pairs: Pairs, weights: Floats) -> Floats:
-    return _mean(_squares(pairs, _known(pairs)), weights)
+def _brier(pairs: Pairs, draws: Draws) -> Floats:
+    return draws.mean(_squares(pairs, known(pairs)))
 
 
-def _brier_skill(pairs: Pairs, weights: Floats) -> Floats:
+def _brier_skill(pairs: Pairs, draws: Draws) -> Floats:
     """1 less the Brier score's ratio to that of the training rows' shares, claimed for every row."""
     if pairs.base is None:
-        return np.full(len(weights), np.nan)
+        return np.full(len(draws), np.nan)
     constant = np.tile(pairs.base, (len(pairs.truth), 1))
-    return 1.0 - _ratio(_brier(pairs, weights), _mean(_squares(pairs, constant), weights), np.nan)
+    return 1.0 - _ratio(_brier(pairs, draws), draws.mean(_squares(pairs, constant)), np.nan)
 
 
-def claims(pairs: Pairs) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """A probability per row, and whether it came true: of the last of two classes, else of the predicted one."""
-    shares = _known(pairs)
-    if len(pairs.labels) == 2:
-        return shares[:, 1], pairs.truth == 1
-    return shares.max(axis=1), pairs.truth == pairs.prediction
-
-
-def calibration_bins(claimed: Floats) -> npt.NDArray[np.int64]:
-    """The bin of every probability among `CALIBRATION_BINS` of equal width."""
-    return np.clip((claimed * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
-
-
-def _calibration_error(pairs: Pairs, weights: Floats) -> Floats:
+def _calibration_error(pairs: Pairs, draws: Draws) -> Floats:
     """The expected calibration error (Guo et al. 2017, equation 3)."""
     claimed, happened = claims(pairs)
     bins = calibration_bins(claimed)
     gaps = np.zeros((len(claimed), CALIBRATION_BINS))
     gaps[np.arange(len(claimed)), bins] = claimed - happened
-    return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
+    return np.asarray(np.abs(draws.mean(gaps)).sum(axis=1))
 
 
-def _mae(pairs: Pairs, weights: Floats) -> Floats:
-    return _mean(np.abs(pairs.prediction - pairs.truth), weights)
+def _mae(pairs: Pairs, draws: Draws) -> Floats:
+    return draws.mean(np.abs(pairs.prediction - pairs.truth))
 
 
-def _rmse(pairs: Pairs, weights: Floats) -> Floats:
-    return np.sqrt(_mean((pairs.prediction - pairs.truth) ** 2, weights))
+def _rmse(pairs: Pairs, draws: Draws) -> Floats:
+    return np.sqrt(draws.mean((pairs.prediction - pairs.truth) ** 2))
 
 
-def percentage_errors(pairs: Pairs) -> Floats:
-    """Absolute errors in percent of the truth, shape (n_rows,); NaN where the truth is 0."""
-    return 100.0 * _ratio(np.abs(pairs.prediction - pairs.truth), np.abs(pairs.truth), np.nan)
+def _mape(pairs: Pairs, draws: Draws) -> Floats:
+    return draws.mean(percentage_errors(pairs))
 
 
-def _mape(pairs: Pairs, weights: Floats) -> Floats:
-    return _mean(percentage_errors(pairs), weights)
-
-
-def _median_ape(pairs: Pairs, weights: Floats) -> Floats:
+def _median_ape(pairs: Pairs, draws: Draws) -> Floats:
     """The median of each resample, exactly: the mean of its two middle values where their number is even."""
     errors = percentage_errors(pairs)
     if np.isnan(errors).any():
-        return np.full(len(weights), np.nan)
+        return np.full(len(draws), np.nan)
     order = np.argsort(errors, kind="stable")
-    ranked, upto = errors[order], np.cumsum(weights[:, order], axis=1)
-    size = upto[:, -1:]
-    lower = np.argmax(upto >= np.floor((size + 1) / 2), axis=1)
-    upper = np.argmax(upto >= np.floor(size / 2) + 1, axis=1)
-    return np.asarray((ranked[lower] + ranked[upper]) / 2.0)
+    ranked = errors[order]
+
+    def middle(weights: Floats) -> Floats:
+        upto = np.cumsum(weights[:, order], axis=1)
+        size = upto[:, -1:]
+        lower = np.argmax(upto >= np.floor((size + 1) / 2), axis=1)
+        upper = np.argmax(upto >= np.floor(size / 2) + 1, axis=1)
+        return np.asarray((ranked[lower] + ranked[upper]) / 2.0)
+
+    return draws.by_row(middle)
 
 
-def _r2(pairs: Pairs, weights: Floats) -> Floats:
+def _r2(pairs: Pairs, draws: Draws) -> Floats:
     centred = pairs.truth - pairs.truth.mean()
-    spread = _mean(centred**2, weights) - _mean(centred, weights) ** 2
+    spread = draws.mean(centred**2) - draws.mean(centred) ** 2
     spread = np.where(spread > TINY * float((centred**2).mean()), spread, 0.0)
-    return 1.0 - _ratio(_mean((pairs.prediction - pairs.truth) ** 2, weights), spread, np.nan)
+    return 1.0 - _ratio(draws.mean((pairs.prediction - pairs.truth) ** 2), spread, np.nan)
 
 
 @dataclass(frozen=True)
@@ -238,7 +181,7 @@ class MetricRule:
 
     task: Task
     unit: Literal["1", "%", "target"]
-    compute: Callable[[Pairs, Floats], Floats]
+    compute: Callable[[Pairs, Draws], Floats]
 
 
 METRICS: dict[str, MetricRule] = {
@@ -268,7 +211,7 @@ def metric_rule(name: str) -> MetricRule:
 
 def metric_value(name: str, pairs: Pairs) -> float:
     """One metric on all rows; raises PerennialError where these rows do not define it."""
-    value = float(metric_rule(name).compute(pairs, np.ones((1, len(pairs.truth))))[0])
+    value = float(metric_rule(name).compute(pairs, Draws(np.ones((1, len(pairs.truth)))))[0])
     if not np.isfinite(value):
         raise PerennialError(
             f"expected rows that define {name}, found {len(pairs.truth):,} that do not (a truth of 0, or one "
@@ -308,14 +251,13 @@ def measure(
     """
     rules = {name: metric_rule(name) for name in metrics}
     pairs = pairs_of(truth, answers, classes, base)
-    everything = np.ones((1, len(truth)))
+    everything = Draws(np.ones((1, len(truth))))
     points = {name: float(rule.compute(pairs, everything)[0]) for name, rule in rules.items()}
     defined = [name for name, value in points.items() if np.isfinite(value)]
     drawn: dict[str, list[Floats]] = {name: [] for name in defined}
-    blocks = None if origins is None else origins.blocks
-    for weights in bootstrap_weights(len(truth), resamples, seed, blocks):
+    for draws in draws_of(len(truth), resamples, seed, origins):
         for name in defined:
-            drawn[name].append(rules[name].compute(pairs, weights))
+            drawn[name].append(rules[name].compute(pairs, draws))
     measured = []
     for name in defined:
         values = np.concatenate(drawn[name])

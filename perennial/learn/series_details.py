@@ -11,14 +11,14 @@ import pandas as pd
 
 from perennial.learn.clusters import Origins
 from perennial.learn.compare import Contender, row_losses
-from perennial.learn.details import Facts, first_metric
-from perennial.learn.metrics import metric_value, pairs_of
+from perennial.learn.details import Coverage, Facts, Mask, first_metric
+from perennial.learn.metrics import metric_value
+from perennial.learn.pairs import pairs_of
 from perennial.learn.tasks import TaskRules
-from perennial.live.answer import AnswerRule, Answers
+from perennial.live.answer import Answers
 from perennial.table import Table
 
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 MOST_HORIZONS = 48
 MOST_PERIODS = 60
@@ -30,19 +30,19 @@ def series_details(
     naives: Sequence[Contender],
     horizon: str,
     task: TaskRules,
-    rule: AnswerRule,
+    coverage: Coverage,
     origins: Origins | None,
     **how: Any,
 ) -> Facts:
     """Plain values by name; empty where the rows are no series.
 
     `over_time` and, where rows have a horizon, `by_horizon` list an error per part of the rows, with the interval of
-    `measure` (to which `how` goes) and the baselines' errors beside it; `coverage_by_horizon` the share of truths in
-    the intervals of every level; `forecasts` whole origins: the latest, the middling and the worst one.
+    `measure` (to which `how` goes) and the baselines' errors beside it; `coverage_by_horizon` how the intervals of
+    every level cover (see `Coverage.of`); `forecasts` whole origins: the latest, the middling and the worst one.
     """
     if origins is None:
         return {}
-    names = task.segment_metrics if task.task == "regression" else (task.primary,)
+    names = _metrics(task, table.y)
 
     def errors(parts: Iterator[tuple[Facts, Mask]]) -> list[Facts]:
         lines = (
@@ -54,12 +54,17 @@ def series_details(
     if horizon:
         found["by_horizon"] = errors(_horizons(table, horizon))
         found["coverage_by_horizon"] = [
-            {**part, "rows": int(chosen.sum()), "coverage": _coverage(table.y[chosen], answers, rule, chosen)}
-            for part, chosen in _horizons(table, horizon)
-            if rule.interval is not None
+            {**part, **line} for part, chosen in _horizons(table, horizon) for line in coverage.of(chosen)
         ]
         found["forecasts"] = _forecasts(table, answers, origins, row_losses(task.loss, table.y, answers))
     return found
+
+
+def _metrics(task: TaskRules, truth: npt.NDArray[Any]) -> tuple[str, ...]:
+    """What is measured in every part: no percentages where a truth is 0 or below, of which they make no sense."""
+    if task.task == "classification":
+        return (task.primary,)
+    return task.segment_metrics if (truth > 0).all() else (task.primary,)
 
 
 def _error(
@@ -107,13 +112,6 @@ def _periods(table: Table) -> Iterator[tuple[Facts, Mask]]:
         chosen = np.asarray(months // width == number)
         inside = times[chosen]
         yield {"start": inside.min().isoformat(), "end": inside.max().isoformat()}, chosen
-
-
-def _coverage(truth: Floats, answers: Answers, rule: AnswerRule, chosen: Mask) -> dict[str, float]:
-    return {
-        f"{level:g}": float(((truth >= low[chosen]) & (truth <= high[chosen])).mean())
-        for level, low, high in answers.bounds(rule)
-    }
 
 
 def _forecasts(table: Table, answers: Answers, origins: Origins, losses: Floats) -> list[Facts]:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from perennial.errors import MissingLayerError
 from perennial.learn.candidates import kind_of
 from perennial.learn.cross import Positions, Problem
-from perennial.learn.metrics import metric_value, pairs_of
+from perennial.learn.metrics import metric_value
 from perennial.learn.models import raw_output
+from perennial.learn.pairs import pairs_of
 from perennial.learn.tasks import RULES
 from perennial.live.answer import AnswerRule, answer
 
