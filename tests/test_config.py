@@ -30,6 +30,8 @@ FREE = ("parameters", "columns", "floors", "ceilings", "feeds", "fields", "min_f
 
 def keys(node: object, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     """Every key of a YAML tree that the schema, and not the user, chose."""
+    if at and at[-1] == "parameters":
+        return []
     if isinstance(node, dict):
         free = at and at[-1] in FREE
         found = [] if free else [(*at, k) for k in node]

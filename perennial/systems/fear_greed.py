@@ -1,9 +1,8 @@
-"""The Crypto Fear & Greed index of the next day, from its past and from bitcoin's candles."""
+"""The Crypto Fear & Greed index, or bitcoin's close, some days ahead."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perennial.config import Source
 from perennial.config_features import DailyFeatures
@@ -16,88 +15,151 @@ if TYPE_CHECKING:
     from perennial.config_features import Features
 
 OWN = ("index", "candles")
-INDEX_LAGS, INDEX_MEANS, RETURN_DAYS = (1, 2, 3, 7), (7, 30), (1, 7, 30)
-POINTS = Column("", "number", "", unit="points", minimum=0, maximum=100)
-
-COLUMNS = (
-    Column("id", "text", "digest of the row's content", role="id"),
-    Column("time", "time", "day that is predicted", role="time"),
-    Column("known_at", "time", "when the newest value of the index was known", role="known_at"),
-    replace(POINTS, name="index", description="newest value of the index"),
-    *(
-        replace(POINTS, name=f"index_lag_{days}", description=f"index {days} days before that", nullable=True)
-        for days in INDEX_LAGS
-    ),
-    *(
-        replace(POINTS, name=f"index_mean_{days}", description=f"mean of the last {days} days", nullable=True)
-        for days in INDEX_MEANS
-    ),
-    *(
-        Column(f"return_{days}", "number", f"log return of bitcoin over {days} days", unit="1", nullable=True)
-        for days in RETURN_DAYS
-    ),
-    Column("volatility_30", "number", "standard deviation of 30 daily log returns", unit="1", nullable=True),
-    replace(POINTS, name="index_next", description="index of the next day", role="target"),
-)
+CARRIED_DAYS = 3
+"""How long the last value of the index stands in for days without one."""
+HISTORY = 28
+CHANGES, GAPS, RETURNS, VOLATILITIES, AVERAGES = (1, 2, 3, 7), (7, 30), (7, 30, 90), (7, 30), (10, 50)
+BASELINES = {
+    "persistence": "the newest known value",
+    "moving_average": "mean of the last 7 known values",
+    "drift": "the newest value, and the mean change of 30 days from there on",
+    "seasonal_naive_week": "the newest known value of the same weekday",
+}
+UNITS = {"index": "points", "close": "USDT"}
 
 
 def contract(source: Source, features: Features | None = None) -> Contract:
     """The features of a day, and one more per outside series of the source."""
-    own_features("fear_greed", features, DailyFeatures)
+    chosen = own_features("fear_greed", features, DailyFeatures)
     from perennial.data.series import series_columns
 
-    return Contract("fear_greed", (*COLUMNS, *series_columns(feeds_of("fear_greed", source, OWN), OWN)))
+    unit = UNITS[chosen.target]
+    columns = (
+        Column("id", "text", "digest of the row's content", role="id"),
+        Column("time", "time", "end of the day that is predicted", role="time"),
+        Column("known_at", "time", "when the newest candle was known", role="known_at"),
+        Column("index", "number", "newest known value of the index", unit="points", minimum=0, maximum=100),
+        Column("close", "number", "newest known close of bitcoin", unit="USDT", minimum=0),
+        *(_number(name, about) for name, about in _descriptions(chosen).items()),
+        *(
+            Column(name, "number", about, role="baseline", unit=unit, nullable=True)
+            for name, about in BASELINES.items()
+        ),
+        *series_columns(feeds_of("fear_greed", source, OWN), OWN),
+        Column(f"{chosen.target}_next", "number", "value of that day", role="target", unit=unit, minimum=0),
+    )
+    return Contract("fear_greed", columns)
 
 
 def prepare(records: pd.DataFrame, source: Source, features: Features | None = None) -> pd.DataFrame:
-    """A row per day whose next day is known; features use what was available when the day's value came out."""
+    """A row per day whose candle is known and whose later day is: made when the candle was closed.
+
+    At that moment the index of the next day is not out yet; a day of which it was is left out.
+    """
+    chosen = own_features("fear_greed", features, DailyFeatures)
     import pandas as pd
 
     from perennial.data.records import current, first
     from perennial.data.series import with_series
 
     require_records("fear_greed", records, OWN)
-    index = first(records, "index").set_index("event_time").sort_index()
-    daily = index["fear_greed_index"].asfreq("D")
-    day = pd.Timedelta(days=1)
-    truth = current(records, "index").set_index("event_time")["fear_greed_index"]
+    candles = first(records, "candles").set_index("event_time").sort_index().asfreq("D")
+    index = first(records, "index").set_index("event_time").sort_index().reindex(candles.index)
+    known_at = candles["available_at"]
+    known = index["fear_greed_index"].where(index["available_at"] <= known_at).astype(float)
+    frame = candles[["open_usdt", "high_usdt", "low_usdt", "close_usdt", "volume_btc"]].astype(float)
+    values = known.ffill(limit=CARRIED_DAYS)
+    ahead = chosen.horizon_days
+    feed, field = ("index", "fear_greed_index") if chosen.target == "index" else ("candles", "close_usdt")
+    later = candles.index + pd.Timedelta(days=ahead)
+    truth = current(records, feed).set_index("event_time")[field].astype(float).reindex(later)
+    came = first(records, feed).set_index("event_time")["available_at"].reindex(later)
     rows = pd.DataFrame(
         {
-            "time": daily.index + day,
-            "known_at": index["available_at"].reindex(daily.index),
-            "index": daily,
-            **{f"index_lag_{n}": daily.shift(n) for n in INDEX_LAGS},
-            **{f"index_mean_{n}": daily.rolling(n).mean() for n in INDEX_MEANS},
-            "index_next": truth.reindex(daily.index + day).to_numpy(),
+            "time": later + pd.Timedelta(days=1),
+            "known_at": known_at,
+            "index": values,
+            "close": frame["close_usdt"],
+            **_features(values, frame, chosen),
+            **_naive(values if chosen.target == "index" else frame["close_usdt"], ahead),
+            f"{chosen.target}_next": truth.to_numpy(),
         }
     )
-    rows = rows.dropna(subset=["index", "index_next"]).sort_values("known_at", kind="stable")
-    joined = pd.merge_asof(
-        rows, _candles(records), left_on="known_at", right_on="available_at", direction="backward"
-    )
-    return with_series(joined.drop(columns="available_at"), records, feeds_of("fear_greed", source, OWN), OWN)
+    is_ahead = came.to_numpy() > known_at.to_numpy()
+    usable = rows[is_ahead].dropna(subset=["known_at", "index", "close", f"{chosen.target}_next"])
+    return with_series(usable.reset_index(drop=True), records, feeds_of("fear_greed", source, OWN), OWN)
 
 
-def _candles(records: pd.DataFrame) -> pd.DataFrame:
-    """What a day's candle says about returns and volatility, by when the candle was known."""
+def _features(index: pd.Series[Any], candles: pd.DataFrame, chosen: DailyFeatures) -> dict[str, Any]:
+    """The features of every day, by name, in the order of `_descriptions`."""
     import numpy as np
 
-    from perennial.data.records import first
+    from perennial.data.features import indicators
 
-    candles = first(records, "candles").set_index("event_time").sort_index()
-    closes = np.log(candles["close_usdt"].asfreq("D"))
-    known = candles["available_at"].reindex(closes.index)
-    features = {f"return_{n}": closes.diff(n) for n in RETURN_DAYS}
-    frame = closes.to_frame("close").assign(
-        available_at=known, volatility_30=closes.diff().rolling(30).std(), **features
-    )
-    candles_known: pd.DataFrame = frame.drop(columns="close").dropna(subset=["available_at"])
-    return candles_known.sort_values("available_at")
+    close, volume = candles["close_usdt"], np.log(candles["volume_btc"].where(candles["volume_btc"] > 0))
+    newest, busy = indicators.log_return(close, 1), indicators.mean_gap(volume, 30)
+    history = index if chosen.target == "index" else close
+    return {
+        **{f"{chosen.target}_lag_{n}": history.shift(n) for n in range(1, HISTORY + 1)},
+        **{f"index_change_{n}": index.diff(n) for n in CHANGES},
+        **{f"index_gap_{n}": indicators.mean_gap(index, n) for n in GAPS},
+        **{f"return_{n}_days_ago": newest.shift(n) for n in range(4)},
+        **{f"return_{n}": indicators.log_return(close, n) for n in RETURNS},
+        **{f"volatility_{n}": indicators.volatility(close, n) for n in VOLATILITIES},
+        "return_scaled": newest / indicators.volatility(close, 30),
+        "return_size": newest.abs(),
+        "volume_gap": busy,
+        "volume_move": busy * newest,
+        "day_range": np.log(candles["high_usdt"] / candles["low_usdt"]),
+        "relative_strength": indicators.relative_strength(close),
+        "macd_gap": indicators.macd_gap(close),
+        "band_position": indicators.band_position(close),
+        **{f"average_gap_{n}": indicators.mean_gap(np.log(close), n) for n in AVERAGES},
+    }
+
+
+def _descriptions(chosen: DailyFeatures) -> dict[str, str]:
+    of = "index" if chosen.target == "index" else "close"
+    return {
+        **{f"{of}_lag_{n}": f"{of} {n} days before the newest one" for n in range(1, HISTORY + 1)},
+        **{f"index_change_{n}": f"change of the index in {n} days" for n in CHANGES},
+        **{f"index_gap_{n}": f"index above its mean of {n} days" for n in GAPS},
+        **{
+            f"return_{n}_days_ago": f"bitcoin's log return of the day {n} days before the newest"
+            for n in range(4)
+        },
+        **{f"return_{n}": f"bitcoin's log return over {n} days" for n in RETURNS},
+        **{f"volatility_{n}": f"standard deviation of {n} daily log returns" for n in VOLATILITIES},
+        "return_scaled": "newest log return over its standard deviation of 30 days",
+        "return_size": "size of the newest log return",
+        "volume_gap": "log volume above its mean of 30 days",
+        "volume_move": "that times the newest log return",
+        "day_range": "log of the day's high over its low",
+        "relative_strength": "relative strength index of 14 days",
+        "macd_gap": "moving averages' divergence less its signal, of the close",
+        "band_position": "place between the Bollinger bands of 20 days",
+        **{f"average_gap_{n}": f"log close above its mean of {n} days" for n in AVERAGES},
+    }
+
+
+def _number(name: str, about: str) -> Column:
+    unit = "USDT" if name.startswith("close_") else "points" if name.startswith("index_") else "1"
+    return Column(name, "number", about, unit=unit, nullable=True)
+
+
+def _naive(values: pd.Series[Any], ahead: int) -> dict[str, Any]:
+    """The naive forecasts of `BASELINES` (Hyndman and Athanasopoulos 2021, section 5.2)."""
+    return {
+        "persistence": values,
+        "moving_average": values.rolling(7, min_periods=1).mean(),
+        "drift": values + ahead * values.diff(30).fillna(0.0) / 30,
+        "seasonal_naive_week": values.shift(-ahead % 7),
+    }
 
 
 SYSTEM = System(
     name="fear_greed",
-    title="Crypto Fear & Greed index of the next day",
+    title="Crypto Fear & Greed index, or bitcoin's close, some days ahead",
     task="regression",
     contract=contract,
     prepare=prepare,
