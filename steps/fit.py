@@ -29,7 +29,8 @@ def fit(
     seed: int,
 ) -> Annotated[FittedModel, "model"]:
     """The fitted model, with prediction intervals from out-of-fold residuals."""
-    folds = splits.folds(train, rules, learn.folds, seed)
+    chosen = splits.residual_folds if train.contract.target.is_numeric else splits.folds
+    folds = chosen(train, rules, learn.folds, seed)
     model = fit_chosen(train, folds, found.best, learn, levels, seed, systems.get(system).horizon)
     logger.info("fitted %s to %s rows in %.1f s", model.candidate, f"{len(train):,}", model.seconds)
     return model

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from perennial.config import GroupedSplit, StratifiedSplit, TimeSplit
-from perennial.data.splits import folds, split
+from perennial.data.splits import RESIDUAL_BLOCKS, folds, residual_folds, split
 from perennial.errors import InputError, NotEnoughDataError
 from perennial.table import Column, Contract, Table
 
@@ -239,6 +239,34 @@ def test_no_training_truth_lies_after_an_origin_that_validates(
         assert not seen or min(scored) > max(seen)
         seen |= scored
     assert max(seen) == train.frame["known_at"].max()
+
+
+@pytest.mark.parametrize("gap_hours", [0.0, 30.0])
+@pytest.mark.parametrize(("horizon_h", "every_h"), [(1, 24), (48, 24), (6, 48)])
+def test_residual_folds_validate_every_row_once_and_keep_their_distance_on_both_sides(
+    horizon_h, every_h, gap_hours
+):
+    whole = forecasts(70, horizon_h, every_h)
+    found = residual_folds(whole, TimeSplit(kind="time", gap_hours=gap_hours), 3, 7)
+    assert len(found) == RESIDUAL_BLOCKS
+    assert sorted(np.concatenate([valid for _, valid in found])) == list(range(len(whole)))
+    origin, truth, gap = whole.frame["known_at"], whole.frame["time"], pd.Timedelta(hours=gap_hours)
+    for train, valid in found:
+        first, last = origin.iloc[valid].min(), truth.iloc[valid].max()
+        is_before = (truth < first) & (truth <= first - gap)
+        is_behind = (origin > last) & (origin >= last + gap)
+        assert set(train) == set(np.flatnonzero(is_before | is_behind))
+        assert len(train) > 0.7 * len(whole)
+
+
+def test_residual_folds_of_a_sliding_window_and_of_no_series_are_the_folds():
+    whole = table()
+    for rules in (TimeSplit(kind="time", window_days=5), GroupedSplit(kind="grouped")):
+        for own, other in zip(residual_folds(whole, rules, 4, 7), folds(whole, rules, 4, 7), strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(own, other, strict=True))
+    short = TimeSplit(kind="time", gap_hours=10_000)
+    with pytest.raises(NotEnoughDataError, match=r"around one of 6 blocks.*split\.gap_hours"):
+        residual_folds(forecasts(), short, 3, 7)
 
 
 def test_a_hold_out_starts_at_the_moment_that_is_named_and_naive_times_are_utc():

@@ -116,12 +116,27 @@ def test_coverage_is_counted_for_every_level():
         truth,
         np.arange(4000),
         0.05,
+        10**9,
     )
     (one,) = found
     assert (
         one.level == 0.9 and one.share == np.mean(np.abs(truth) <= 1.645) and one.low < one.share < one.high
     )
-    assert coverage(Answers(around), RULE, truth, np.arange(4000), 0.05) == ()
+    assert coverage(Answers(around), RULE, truth, np.arange(4000), 0.05, 10**9) == ()
+
+
+def test_coverage_allows_for_the_rows_that_the_widths_were_learned_from():
+    """Conformal intervals from as few rows as these are held against fall outside no oftener than they should."""
+    rng = np.random.default_rng(6)
+    missed = {True: [], False: []}
+    for _ in range(400):
+        width = np.quantile(np.abs(rng.normal(size=200)), 0.9, method="higher")
+        truth, zero = rng.normal(size=200), np.zeros(200)
+        answers = Answers(zero, zero - width, zero + width)
+        for told in missed:
+            (found,) = coverage(answers, RULE, truth, np.arange(200), 0.05, 200 if told else 10**9)
+            missed[told].append(not found.low <= 0.9 <= found.high)
+    assert np.mean(missed[True]) <= 0.075 < 0.1 < np.mean(missed[False])
 
 
 def classes(probability, happened):

@@ -69,6 +69,18 @@ def test_lightgbm_answers_a_missing_value_sensibly_only_if_it_learned_with_gaps(
     assert np.median(error[0.1]) < 0.3
 
 
+def test_rows_that_are_alike_count_once():
+    """Forty-eight rows that say the same teach no more than one; without `alike` noise would pass for hardness."""
+    X, rng = matrix(300)[:, :1], np.random.default_rng(8)
+    raw, residuals = np.zeros(300), rng.normal(size=300)
+    once = fit_spread(X, raw, residuals, FEATURES[:1])
+    copies = [np.repeat(values, 48, axis=0) for values in (X, raw, residuals)]
+    again, trusting = (fit_spread(*copies, FEATURES[:1], alike=alike) for alike in (48, 1))
+    for own, other in zip(once.values, again.values, strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-12)
+    assert np.abs(trusting.values[0]).max() > 1.05 * np.abs(once.values[0]).max()
+
+
 def test_the_spread_finds_what_makes_rows_hard():
     X, rng = matrix(20_000), np.random.default_rng(5)
     raw = rng.normal(size=len(X))

@@ -15,9 +15,11 @@ import pandas as pd
 
 from perennial.config import Split, StratifiedSplit, TimeSplit
 from perennial.data.ids import text_words
-from perennial.data.time_split import Folds, Positions, in_time, walking
+from perennial.data.time_split import Folds, Positions, in_time, surrounded, walking
 from perennial.errors import InputError, NotEnoughDataError
 from perennial.table import Table
+
+RESIDUAL_BLOCKS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,25 @@ def folds(table: Table, rules: Split, n: int, seed: int) -> Folds:
         places[groups[order]] = (np.floor(middles / sizes.sum() * n).astype(np.int64) + start) % n
     sides = [_sides(places[codes] == fold) for fold in range(n)]
     return [(side.train, side.holdout) for side in sides]
+
+
+def residual_folds(table: Table, rules: Split, n: int, seed: int) -> Folds:
+    """The (training, validation) positions of folds whose residuals are like those of a model fitted to all rows.
+
+    Time folds that walk forward train on less than all, the first ones on half of it, and say nothing of the rows
+    before them: residuals are too large, and of some seasons alone. Here blocks of origins validate every row once,
+    and train on what lies before and behind them, `rules.gap_hours` away on both sides (hv-block cross-validation:
+    Racine 2000; Bergmeir and Benítez 2012), in at least `RESIDUAL_BLOCKS` blocks. This is for intervals alone:
+    nothing is chosen by it, and no error is told from it. Other folds, and those of a sliding window, are those of
+    `folds`.
+
+    Raises:
+        NotEnoughDataError: as for `folds`.
+        InputError: as for `split`.
+    """
+    if isinstance(rules, TimeSplit) and rules.window_days is None:
+        return surrounded(table, rules, max(n, RESIDUAL_BLOCKS))
+    return folds(table, rules, n, seed)
 
 
 def _sides(is_held_out: npt.NDArray[np.bool_]) -> SplitRows:

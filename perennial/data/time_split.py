@@ -43,6 +43,23 @@ def walking(table: Table, rules: TimeSplit, n: int) -> Folds:
     return found
 
 
+def surrounded(table: Table, rules: TimeSplit, n: int) -> Folds:
+    """The training and validation rows of `n` blocks of all origins (see `perennial.data.splits.residual_folds`)."""
+    moments = _moments(table)
+    found = []
+    for origins in np.array_split(moments.distinct, min(n, len(moments.distinct))):
+        valid = np.flatnonzero((moments.origin >= origins[0]) & (moments.origin <= origins[-1]))
+        is_before = (moments.target < origins[0]) & (moments.target <= origins[0] - rules.gap_hours)
+        last = moments.target[valid].max()
+        is_after = (moments.origin > last) & (moments.origin >= last + rules.gap_hours)
+        train = np.flatnonzero((is_before | is_after) & ~pd.Index(table.ids).isin(table.ids[valid]))
+        if not len(train):
+            remedy = "collect more records or shorten split.gap_hours"
+            raise NotEnoughDataError(f"training rows around one of {n} blocks of origins", 0, 1, remedy)
+        found.append((train, valid))
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class _Moments:
     """Per row, in hours since 1970: `origin`, when it was predicted, and `target`, when its truth comes about.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from perennial.learn.clusters import origins_of
 from perennial.learn.cross import CrossValidation, Folds, Positions
 from perennial.learn.gaps import gap_rows
 from perennial.learn.intervals import conformal_interval
@@ -76,6 +77,8 @@ def spread_interval(
         NotEnoughDataError: if there are too few rows for an interval of this level.
     """
     features = cross.table.contract.features
+    origins = origins_of(cross.table)
+    alike = 1.0 if origins is None else len(cross.table) / len(np.unique(origins.blocks))
 
     def score(estimator: Any, scored: Positions) -> tuple[_Scored, _Scored]:
         X, y = cross.X[scored], cross.y[scored]
@@ -84,13 +87,16 @@ def spread_interval(
         return _Scored(X, raw, y - raw), _Scored(copies, gapped, y[rows] - gapped)
 
     parts = cross.each(trial.candidate, trial.parameters, score)
+    rows, copies = (parts[0][i].beside(*(pair[i] for pair in parts[1:])) for i in (0, 1))
+    known = rows.beside(copies)
+    spread = fit_spread(*known, features, alike)
     hardness = []
     for number, (whole, _) in enumerate(parts):
         others = [one for place, pair in enumerate(parts) if place != number for one in pair]
-        known = others[0].beside(*others[1:])
-        hardness.append(fit_spread(*known, features).of(whole.matrix, whole.raw))
-    rows = parts[0][0].beside(*(whole for whole, _ in parts[1:]))
-    spread = fit_spread(*rows.beside(*(gapped for _, gapped in parts)), features)
+        part = others[0].beside(*others[1:])
+        # Fewer rows are drawn less towards 0, or their tables would tell smaller differences than `spread` does.
+        own = fit_spread(*part, features, alike * len(part.raw) / len(known.raw))
+        hardness.append(own.of(whole.matrix, whole.raw))
     column = next((i for i, c in enumerate(features) if c.name == horizon), None)
     return conformal_interval(
         rows.raw,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,18 +97,24 @@ def mean_of(values: Floats, clusters: Codes) -> Mean:
     return Mean(mean, math.sqrt(float(totals @ totals) * count / (count - 1)) / rows, count, rows)
 
 
-def share_interval(hits: npt.NDArray[np.bool_], clusters: Codes, level: float) -> tuple[float, float]:
+def share_interval(
+    hits: npt.NDArray[np.bool_], clusters: Codes, level: float, inflation: float = 1.0
+) -> tuple[float, float]:
     """The interval of a share (Wilson 1927), for as many independent rows as tell as much as these do.
 
-    That number is the one whose binomial variance is the square of the clustered error (Kish 1965); where all rows
-    agree it is the number of clusters.
+    Their number is the one whose binomial variance is the square of the clustered error (Kish 1965), and that of the
+    clusters where all rows agree; the t-distribution of the number of clusters takes the place of the normal one.
+    `inflation` multiplies the variance, where the share has other errors besides.
     """
+    from scipy.special import stdtrit
+
     mean = mean_of(hits.astype(np.float64), clusters)
     share, spread = mean.value, mean.value * (1.0 - mean.value)
     if math.isinf(mean.error):
         return 0.0, 1.0
     n = min(spread / mean.error**2, mean.rows) if spread > 0 and mean.error > 0 else mean.clusters
-    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
+    n /= inflation
+    z = float(stdtrit(mean.clusters - 1, (1.0 + level) / 2.0))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(spread / n + z**2 / (4 * n**2))
     return max(0.0, middle - half), min(1.0, middle + half)

@@ -97,7 +97,7 @@ def measure_bundle(
     is_classes = bundle.rule.task == "classification"
     truth, classes = holdout.y, bundle.rule.classes
     return Measured(
-        coverage=coverage(answers, bundle.rule, truth, clusters, rules.alpha),
+        coverage=coverage(answers, bundle.rule, truth, clusters, rules.alpha, len(bundle.fitted_rows)),
         calibration=calibration(truth, answers, classes, clusters, rules.alpha, resamples, seed)
         if is_classes
         else None,
@@ -109,14 +109,19 @@ def measure_bundle(
 
 
 def coverage(
-    answers: Answers, rule: AnswerRule, truth: npt.NDArray[np.float64], clusters: Codes, alpha: float
+    answers: Answers, rule: AnswerRule, truth: Floats, clusters: Codes, alpha: float, fitted: int
 ) -> tuple[Coverage, ...]:
-    """The coverage of the intervals of every level; all bounds hold at once with probability 1 - `alpha`."""
+    """The coverage of the intervals of every level; all bounds hold at once with probability 1 - `alpha`.
+
+    The bounds also allow for the widths, which were learned from `fitted` rows: a quantile of n residuals covers a
+    share whose variance is about that of a share of n rows (Vovk 2012, section 2).
+    """
+    inflation = 1.0 + len(truth) / max(fitted, 1)
     found = list(answers.bounds(rule))
     measured = []
     for level, low, high in found:
         hits = (truth >= low) & (truth <= high)
-        bounds = share_interval(hits, clusters, 1.0 - alpha / len(found))
+        bounds = share_interval(hits, clusters, 1.0 - alpha / len(found), inflation)
         measured.append(
             Coverage(level=level, share=float(hits.mean()), low=bounds[0], high=bounds[1], rows=len(hits))
         )

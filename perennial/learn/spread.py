@@ -20,14 +20,17 @@ LEVELS = (
 """Quantiles at which a number is cut: finer towards its ends, where few rows are and errors grow."""
 
 SHRINKAGE = 15.0
-"""Rows that a bin's value is drawn towards 0 by: a bin of as many rows keeps half of what they say."""
+"""Rows that a bin's value is drawn towards 0 by: a bin of as many rows keeps half of what they say.
+Of a series, blocks of origins count in place of rows."""
 
 ROUNDS = 3
 SMALL = 0.01
 """A residual counts as at least this share of the median one, so that a hit does not count as a certainty."""
 
 
-def fit_spread(matrix: Floats, raw: Floats, residuals: Floats, features: Sequence[Column]) -> Spread:
+def fit_spread(
+    matrix: Floats, raw: Floats, residuals: Floats, features: Sequence[Column], alike: float = 1.0
+) -> Spread:
     """The additive tables that best tell the logarithm of the absolute residuals.
 
     Fitted by backfitting (Breiman and Friedman 1985) with a step function per input, each shrunk towards 0.
@@ -37,6 +40,7 @@ def fit_spread(matrix: Floats, raw: Floats, residuals: Floats, features: Sequenc
         raw: outputs of models that did not see these rows, on the learned scale, shape (n_rows,).
         residuals: truth - raw, shape (n_rows,).
         features: the contract's feature columns.
+        alike: how many rows hang together and tell about as much as one, as those of a series do.
     """
     sizes = np.abs(residuals)
     least = max(SMALL * float(np.median(sizes)), float(np.finfo(np.float64).tiny))
@@ -51,7 +55,7 @@ def fit_spread(matrix: Floats, raw: Floats, residuals: Floats, features: Sequenc
         for bins, table in zip(placed, values, strict=True):
             left += table[bins]
             rows = np.bincount(bins, minlength=len(table))
-            table[:] = np.bincount(bins, left, minlength=len(table)) / (rows + SHRINKAGE)
+            table[:] = np.bincount(bins, left, minlength=len(table)) / (rows + SHRINKAGE * alike)
             left -= table[bins]
     return Spread(base, tuple(map(_plain, edges)), tuple(map(_plain, values)))
 
