@@ -509,7 +509,7 @@ TRAINING = (
     "--set",
     "learn.candidates=[{name: ridge}]",
     "--set",
-    "promotion={}",
+    "promotion={coverage_tolerance: 0.1}",
     "--set",
     "evaluate.resamples=100",
 )
