@@ -22,6 +22,7 @@ COMMANDS = {
     "collect": "Collect a system's records into a dataset version.",
     "data": "List, show, compare and export the versions of a dataset.",
     "train": "Collect, check, train, prove and, if the evidence says so, promote.",
+    "backtest": "Walk through the past: fit again and again, and predict what came next.",
     "schedule": "Collect and train at their times, or show and pause them.",
     "promote": "Release a bundle by hand, with a reason that goes into the ledger.",
     "rollback": "Go back to an earlier release whose golden rows still match.",

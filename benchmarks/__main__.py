@@ -6,6 +6,7 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "backtest": "a year of French load with weekly refits beside a plain LightGBM loop: wall time and error",
     "collect": "collecting a local site of 2,000 pages beside Scrapy and Crawlee",
     "overhead": "a training run beside a bare ZenML pipeline of as many empty steps, and a plain script",
     "profile": "time and memory of the exploratory report of a dataset of 1 M rows x 20 columns",

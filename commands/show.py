@@ -52,7 +52,7 @@ def show_training(config: Config, trained: Trained, path: str, served: tuple[str
     }.items():
         for i, line in enumerate(lines):
             facts.add_row("" if i else title, line)
-    show(_steps(trained.steps), _metrics(evaluation), facts)
+    show(_steps(trained.steps), metrics_table(evaluation, "on the hold-out"), facts)
 
 
 def _steps(steps: list[StepSummary]) -> Table:
@@ -62,13 +62,13 @@ def _steps(steps: list[StepSummary]) -> Table:
     return listed
 
 
-def _metrics(evaluation: Evaluation) -> Table:
+def metrics_table(evaluation: Evaluation, where: str) -> Table:
     """Every metric of the model with its interval, beside those of the baselines that lose least."""
     from perennial.live.report.text import count_text, interval_text, number_text
 
     losses = {c.b: c.loss_b or 0.0 for c in evaluation.against_baselines}
     nearest = sorted(evaluation.baselines, key=lambda name: losses.get(name, 0.0))
-    listed = table("on the hold-out", evaluation.candidate, *nearest[:MOST_BASELINES])
+    listed = table(where, evaluation.candidate, *nearest[:MOST_BASELINES])
     if weaker := len(nearest[MOST_BASELINES:]):
         listed.caption = f"{count_text(weaker, 'weaker baseline')} in the report"
     for metric in evaluation.metrics:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
 
+from perennial.config_backtest import Backtest
 from perennial.config_features import Features
 from perennial.config_promotion import Promotion as Promotion
 from perennial.config_promotion import TooGood as TooGood
@@ -263,6 +264,7 @@ class Config(Section):
     split: Split = option(about="which rows nothing is fitted or tuned on")
     learn: Learn = option(about="which models are tried")
     evaluate: Evaluate = option(Evaluate, about="how metrics and intervals are made")
+    backtest: Backtest = option(Backtest, about="how models are tried on the past, as it would have come")
     promotion: Promotion = option(Promotion, about="what a challenger must pass")
     bundle: Bundle = option(Bundle, about="what ships")
     serve: Serve = option(Serve, about="where predictions are answered")

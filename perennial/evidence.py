@@ -114,6 +114,38 @@ class Evaluation(Fact):
         raise KeyError(name)
 
 
+class Walker(Fact):
+    """A candidate on its way through a backtest.
+
+    `seconds` is the time of all its fits; `against_default` compares it with the first candidate, with a p-value
+    adjusted for the number of candidates (Holm 1979), None for the first itself.
+    """
+
+    evaluation: Evaluation
+    parameters: dict[str, Any]
+    seconds: float
+    against_default: Comparison | None = None
+
+
+class BacktestResult(Fact):
+    """What candidates answered on their way through the past, each fitted to what was known then.
+
+    `since` and `until` are the first and the last moment at which rows were predicted, in ISO 8601; `origins` counts
+    these moments, `refits` the fits of each candidate;
+    `rules` is the config's section `backtest`.
+    """
+
+    system: str
+    dataset: DatasetReference
+    since: str
+    until: str
+    origins: int
+    refits: int
+    rules: dict[str, Any]
+    walkers: tuple[Walker, ...]
+    skipped: tuple[str, ...] = Field(default=(), description="a sentence per candidate that could not run")
+
+
 class Reason(Fact):
     """What one promotion rule says, with its numbers."""
 

@@ -44,6 +44,11 @@ class Home:
         return self.root / "reports"
 
     @property
+    def backtests(self) -> Path:
+        """What backtests came to, `<system>/<moment>.html`, with `.json` and all forecasts as `.csv.gz` beside it."""
+        return self.root / "backtests"
+
+    @property
     def fetched(self) -> Path:
         """Bundles that were fetched from an artifact store, by digest; may be deleted at any time."""
         return self.root / "fetched"
@@ -60,7 +65,7 @@ class Home:
 
     @property
     def searches(self) -> Path:
-        """What unfinished searches have done, a folder per system; may be deleted at any time."""
+        """What unfinished searches and backtests have done, a folder per system; may be deleted at any time."""
         return self.root / "searches"
 
     @property

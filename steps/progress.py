@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from perennial.data.crawl.engine import Advance
+from perennial.learn.backtest.refits import Standing as Refits
 from perennial.learn.search.runner import Standing
 
 
@@ -30,6 +31,29 @@ def search_progress() -> Iterator[Callable[[Standing], None]]:
 
         def advance(now: Standing) -> None:
             bar.update(task, completed=now.done, total=now.planned, facts=search_facts(now))
+
+        yield advance
+
+
+@contextmanager
+def backtest_progress() -> Iterator[Callable[[Refits], None]]:
+    """A function to call with how far a backtest has come."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("backtest"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}", markup=False),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("backtest", total=None, facts="")
+
+        def advance(now: Refits) -> None:
+            bar.update(task, completed=now.done, total=now.planned, facts=now.candidate)
 
         yield advance
 

@@ -68,7 +68,7 @@ def test_the_threshold_comes_from_rows_that_the_model_did_not_see():
     table = rare()
     folds = halves(table)
     cross = CrossValidation(table, folds, learn("f1"), "classification", 7)
-    found = out_of_fold_threshold(cross, TRIAL)
+    found = out_of_fold_threshold(cross, TRIAL.candidate, TRIAL.parameters)
     unseen = np.zeros(len(table))
     for fitted, scored in folds:
         model = cross.problem.fitted("logistic", TRIAL.parameters, fitted)

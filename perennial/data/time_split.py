@@ -21,19 +21,19 @@ Folds = list[tuple[Positions, Positions]]
 
 def in_time(table: Table, rules: TimeSplit) -> tuple[Positions, Positions]:
     """The training and the hold-out rows of `perennial.data.splits.split`, each rising."""
-    moments = _moments(table)
+    moments = moments_in(table)
     start = _since(moments, rules.since) if rules.since else _latest(moments, rules.holdout)
     holdout = np.flatnonzero(moments.origin >= start)
-    return _before(table, moments, start, rules, holdout), holdout
+    return before(table, moments, start, rules.gap_hours, holdout), holdout
 
 
 def walking(table: Table, rules: TimeSplit, n: int) -> Folds:
     """The training and validation rows of `n` blocks of origins, in order (see `perennial.data.splits.folds`)."""
-    moments = _moments(table)
+    moments = moments_in(table)
     found = []
     for origins in _blocks(moments, rules.first, n):
         valid = np.flatnonzero((moments.origin >= origins[0]) & (moments.origin <= origins[-1]))
-        train = _before(table, moments, origins[0], rules, valid)
+        train = before(table, moments, origins[0], rules.gap_hours, valid)
         if rules.window_days is not None:
             train = train[moments.origin[train] >= origins[0] - 24.0 * rules.window_days]
             if not len(train):
@@ -45,7 +45,7 @@ def walking(table: Table, rules: TimeSplit, n: int) -> Folds:
 
 def surrounded(table: Table, rules: TimeSplit, n: int) -> Folds:
     """The training and validation rows of `n` blocks of all origins (see `perennial.data.splits.residual_folds`)."""
-    moments = _moments(table)
+    moments = moments_in(table)
     found = []
     for origins in np.array_split(moments.distinct, min(n, len(moments.distinct))):
         valid = np.flatnonzero((moments.origin >= origins[0]) & (moments.origin <= origins[-1]))
@@ -61,7 +61,7 @@ def surrounded(table: Table, rules: TimeSplit, n: int) -> Folds:
 
 
 @dataclass(frozen=True, eq=False)
-class _Moments:
+class Moments:
     """Per row, in hours since 1970: `origin`, when it was predicted, and `target`, when its truth comes about.
 
     Both have the shape (n_rows,). `distinct` are the different origins, rising, and `counts` the rows of each.
@@ -73,7 +73,7 @@ class _Moments:
     counts: Positions
 
 
-def _moments(table: Table) -> _Moments:
+def moments_in(table: Table) -> Moments:
     """The moments of all rows; without a column of role `known_at` the origin is the time of the target."""
     contract = table.contract
     columns = {c.role: c.name for c in contract.columns if c.role in ("time", "known_at")}
@@ -84,7 +84,7 @@ def _moments(table: Table) -> _Moments:
         )
     target = _hours(table.frame[columns["time"]])
     origin = _hours(table.frame[columns["known_at"]]) if "known_at" in columns else target
-    return _Moments(origin, np.maximum(origin, target), *np.unique(origin, return_counts=True))
+    return Moments(origin, np.maximum(origin, target), *np.unique(origin, return_counts=True))
 
 
 def _hours(times: pd.Series[Any]) -> Floats:
@@ -92,15 +92,20 @@ def _hours(times: pd.Series[Any]) -> Floats:
     return np.asarray(seconds, dtype=np.float64) / 3600.0
 
 
-def _since(moments: _Moments, since: datetime) -> float:
-    start = (since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp() / 3600.0
+def hours_of(moment: datetime) -> float:
+    """A moment in hours since 1970; without a zone it is in UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() / 3600.0
+
+
+def _since(moments: Moments, since: datetime) -> float:
+    start = hours_of(since)
     if not (moments.distinct >= start).any():
         remedy = "let split.since name an earlier moment, or collect newer records"
         raise NotEnoughDataError(f"hold-out rows since {since:%Y-%m-%d %H:%M} (split.since)", 0, 1, remedy)
     return start
 
 
-def _latest(moments: _Moments, share: float) -> float:
+def _latest(moments: Moments, share: float) -> float:
     """The origin at which the hold-out starts, so that it has about this share of the rows."""
     distinct, counts = moments.distinct, moments.counts
     if len(distinct) < 2:
@@ -109,7 +114,7 @@ def _latest(moments: _Moments, share: float) -> float:
     return float(distinct[1 + int(np.argmin(np.abs(later[1:] - share * counts.sum())))])
 
 
-def _blocks(moments: _Moments, first: float, n: int) -> list[Floats]:
+def _blocks(moments: Moments, first: float, n: int) -> list[Floats]:
     """The origins of every validation block, in order: `n` blocks of about as many rows after the first part."""
     distinct, counts = moments.distinct, moments.counts
     if len(distinct) < n + 1:
@@ -122,13 +127,17 @@ def _blocks(moments: _Moments, first: float, n: int) -> list[Floats]:
     return [distinct[places == block] for block in range(n)]
 
 
-def _before(table: Table, moments: _Moments, start: float, rules: TimeSplit, later: Positions) -> Positions:
-    """The rows whose truth was there before `start` less the gap, without twins of the `later` rows."""
-    is_early = (moments.target < start) & (moments.target <= start - rules.gap_hours)
+def before(table: Table, moments: Moments, start: float, gap_hours: float, later: Positions) -> Positions:
+    """The rows whose truth was there before `start` less the gap, without twins of the `later` rows.
+
+    Raises:
+        NotEnoughDataError: where there are none.
+    """
+    is_early = (moments.target < start) & (moments.target <= start - gap_hours)
     train = np.flatnonzero(is_early & ~pd.Index(table.ids).isin(table.ids[later]))
     if not len(train):
         raise NotEnoughDataError(
-            f"training rows more than {rules.gap_hours:g} h before the hold-out",
+            f"training rows more than {gap_hours:g} h before the hold-out",
             0,
             1,
             "shorten split.gap_hours",

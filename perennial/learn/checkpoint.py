@@ -1,4 +1,4 @@
-"""What a search has finished, kept on disk so that it goes on there after it was killed."""
+"""What a search or a backtest has finished, kept on disk so that it goes on there after it was killed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perennial.learn.cross import Problem
 from perennial.live.files import canonical
+
+Floats = npt.NDArray[np.float64]
 
 KEPT = timedelta(days=14)
 """Age after which what a killed search left behind is removed."""
@@ -58,6 +61,39 @@ class Checkpoint:
             )
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """The raw outputs of the finished fits of one backtest; a fit is named by candidate, parameters and refit."""
+
+    database: sqlite3.Connection
+
+    def get(self, *fit: Any) -> tuple[Floats, float] | None:
+        """The outputs of a fit and its seconds; None where it was not finished."""
+        row = self.database.execute(
+            "SELECT raw, columns, seconds FROM outputs WHERE key = ?", (_key(fit),)
+        ).fetchone()
+        if row is None:
+            return None
+        values = np.frombuffer(row[0], dtype=np.float64)
+        return values.reshape(-1, row[1]) if row[1] else values, row[2]
+
+    def put(self, *fit: Any, raw: Floats, seconds: float) -> None:
+        """Keeps the outputs of a finished fit, of shape (n_rows,) or (n_rows, n_classes)."""
+        columns = raw.shape[1] if raw.ndim == 2 else 0
+        with self.database:
+            self.database.execute(
+                "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)",
+                (_key(fit), np.ascontiguousarray(raw, dtype=np.float64).tobytes(), columns, seconds),
+            )
+
+
+@contextmanager
+def outputs(folder: Path | None, problem: Problem) -> Iterator[Outputs]:
+    """The same as `checkpoint` for a backtest, whose refits are the problem's folds."""
+    with _database(folder, problem) as database:
+        yield Outputs(database)
+
+
 @contextmanager
 def checkpoint(folder: Path | None, problem: Problem) -> Iterator[Checkpoint]:
     """The checkpoint of a search over these rows and folds: a file in `folder`, or for None in memory.
@@ -65,15 +101,21 @@ def checkpoint(folder: Path | None, problem: Problem) -> Iterator[Checkpoint]:
     The file is named by a digest of everything that a score depends on besides the fit's own name: rows,
     folds, seed, learning rules, our code and the learners' versions. It is removed when the block ends well.
     """
+    with _database(folder, problem) as database:
+        (elapsed,) = database.execute("SELECT coalesce(max(elapsed), 0.0) FROM fits").fetchone()
+        yield Checkpoint(database, elapsed)
+
+
+@contextmanager
+def _database(folder: Path | None, problem: Problem) -> Iterator[sqlite3.Connection]:
     if folder is None:
         with closing(_opened(":memory:")) as database:
-            yield Checkpoint(database, 0.0)
+            yield database
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{digest_of(problem)}.sqlite"
     with closing(_opened(str(path))) as database:
-        (elapsed,) = database.execute("SELECT coalesce(max(elapsed), 0.0) FROM fits").fetchone()
-        yield Checkpoint(database, elapsed)
+        yield database
     for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
         (folder / name).unlink(missing_ok=True)
 
@@ -131,6 +173,9 @@ def _opened(path: str) -> sqlite3.Connection:
     with database:
         database.execute(
             "CREATE TABLE IF NOT EXISTS fits (key TEXT PRIMARY KEY, score REAL, seconds REAL, elapsed REAL)"
+        )
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS outputs (key TEXT PRIMARY KEY, raw BLOB, columns INTEGER, seconds REAL)"
         )
     return database
 

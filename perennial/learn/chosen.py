@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,8 +49,8 @@ def fit_chosen(
     if model.rule.task == "classification":
         if learn.threshold == "half" or len(model.rule.classes) != 2:
             return model
-        return model.with_threshold(out_of_fold_threshold(cross, trial))
-    return model.with_interval(spread_interval(cross, trial, levels, horizon))
+        return model.with_threshold(out_of_fold_threshold(cross, trial.candidate, trial.parameters))
+    return model.with_interval(spread_interval(cross, trial.candidate, trial.parameters, levels, horizon))
 
 
 class _Scored(NamedTuple):
@@ -66,9 +66,13 @@ class _Scored(NamedTuple):
 
 
 def spread_interval(
-    cross: CrossValidation, trial: Trial, levels: Sequence[float], horizon: str = ""
+    cross: CrossValidation,
+    candidate: str,
+    parameters: Mapping[str, Any],
+    levels: Sequence[float],
+    horizon: str = "",
 ) -> Interval:
-    """The interval of a trial, as wide as rows alike need it to be.
+    """The interval of a candidate, as wide as rows alike need it to be.
 
     How hard rows are is learned from residuals of rows as they are and of copies with gaps; how wide an
     interval is for that, from rows as they are, whose hardness is measured by tables of the other folds.
@@ -86,7 +90,7 @@ def spread_interval(
         raw, gapped = (raw_output(estimator, matrix, 0) for matrix in (X, copies))
         return _Scored(X, raw, y - raw), _Scored(copies, gapped, y[rows] - gapped)
 
-    parts = cross.each(trial.candidate, trial.parameters, score)
+    parts = cross.each(candidate, parameters, score)
     rows, copies = (parts[0][i].beside(*(pair[i] for pair in parts[1:])) for i in (0, 1))
     known = rows.beside(copies)
     spread = fit_spread(*known, features, alike)

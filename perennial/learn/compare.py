@@ -220,6 +220,21 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
+def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with p-values adjusted by `holm`; a verdict that these do not carry is inconclusive."""
+    return [
+        c.model_copy(
+            update={
+                "p_value": p_value,
+                "verdict": "inconclusive"
+                if c.verdict in ("better", "worse") and p_value > 1.0 - c.level
+                else c.verdict,
+            }
+        )
+        for c, p_value in zip(comparisons, holm([c.p_value for c in comparisons]), strict=True)
+    ]
+
+
 def _verdict(rows: int, fewest_rows: int, p_value: float, alpha: float, low: float, high: float) -> Verdict:
     if rows < fewest_rows:
         return "not enough data"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from perennial.errors import NotEnoughDataError
 from perennial.evidence import Evaluation
@@ -17,6 +18,7 @@ from perennial.learn.models import FittedModel
 from perennial.learn.pairs import pairs_of
 from perennial.learn.series_details import series_details
 from perennial.learn.tasks import RULES
+from perennial.live.answer import AnswerRule, Answers
 from perennial.table import Table
 
 if TYPE_CHECKING:
@@ -55,42 +57,74 @@ def evaluate(
         raise NotEnoughDataError(
             f"evaluation of {system}", 0, 1, "widen the hold-out or collect more records"
         )
-    rule, task = fitted.rule, RULES[fitted.rule.task]
-    truth, answers = holdout.y, fitted.predict(holdout)
-    unit = rule.unit or "1"
-    drawn: dict[str, Any] = {
-        "resamples": rules.resamples,
-        "level": rules.level,
-        "seed": seed,
-        "origins": origins_of(holdout),
-    }
-    base = [float((train.y == c).mean()) for c in rule.classes]
-    champion = Contender(fitted.candidate, answers, rule.classes)
     naives = [fit_baseline(name, train).contend(holdout) for name in baselines_for(train.contract)]
+    model = Answered(fitted.candidate, fitted.predict(holdout), fitted.rule)
+    base = [float((train.y == c).mean()) for c in fitted.rule.classes]
+    found = measured(system, holdout, model, naives, rules, segment_columns, seed, horizon, base)
+    task, drawn = RULES[fitted.rule.task], _drawn(holdout, rules, seed)
+    further: dict[str, Any] = {}
+    if learn is not None:
+        how = {**drawn, "unit": fitted.rule.unit or "1", "classes": fitted.rule.classes}
+        further["learning_curve"] = learning_curve(fitted, train, holdout, learn, **how)
+    further["importance"] = permutation_importance(fitted, holdout.X, holdout.y, loss=task.loss, **drawn)
+    return found.model_copy(update={"details": {**found.details, **further}})
+
+
+class Answered(NamedTuple):
+    """The answers of a candidate to some rows, and the rule that they were made by.
+
+    Where several rules made them, one with the same levels, classes and unit.
+    """
+
+    candidate: str
+    answers: Answers
+    rule: AnswerRule
+
+
+def measured(
+    system: str,
+    rows: Table,
+    model: Answered,
+    naives: Sequence[Contender],
+    rules: Evaluate,
+    segment_columns: tuple[str, ...],
+    seed: int,
+    horizon: str = "",
+    base: Sequence[float] = (),
+) -> Evaluation:
+    """What the answers to some rows say, beside the answers of naive models: `evaluate` without the model.
+
+    `base` holds each class's share in the training rows.
+    """
+    truth, answers, rule = rows.y, model.answers, model.rule
+    task, unit, drawn = RULES[rule.task], rule.unit or "1", _drawn(rows, rules, seed)
+    own = Contender(model.candidate, answers, rule.classes)
     baselines, against = {}, []
     for naive in naives:
         baselines[naive.name] = measure(
             truth, naive.answers, task.metrics, classes=naive.classes, base=base, unit=unit, **drawn
         )
-        against.append(compare_answers(champion, naive, truth, loss=task.loss, unit=unit, **drawn))
+        against.append(compare_answers(own, naive, truth, loss=task.loss, unit=unit, **drawn))
     how = {**drawn, "unit": unit, "classes": rule.classes}
-    coverage = Coverage(truth, answers, rule, clusters_of(holdout), rules.level)
-    details = _of_task(coverage, holdout, segment_columns, seed)
-    details["segments"] = segments(holdout, answers, segment_columns, task, **how)
-    details |= series_details(holdout, answers, naives, horizon, task, coverage, **how)
-    if learn is not None:
-        details["learning_curve"] = learning_curve(fitted, train, holdout, learn, **how)
-    details["importance"] = permutation_importance(fitted, holdout.X, truth, loss=task.loss, **drawn)
+    coverage = Coverage(truth, answers, rule, clusters_of(rows), rules.level)
+    details = _of_task(coverage, rows, segment_columns, seed)
+    details["segments"] = segments(rows, answers, segment_columns, task, **how)
+    details |= series_details(rows, answers, naives, horizon, task, coverage, **how)
     return Evaluation(
         system=system,
         task=rule.task,
-        candidate=fitted.candidate,
-        rows=len(holdout),
+        candidate=model.candidate,
+        rows=len(rows),
         metrics=measure(truth, answers, task.metrics, base=base, **how),
         baselines=baselines,
         against_baselines=tuple(against),
         details=details,
     )
+
+
+def _drawn(rows: Table, rules: Evaluate, seed: int) -> dict[str, Any]:
+    """What every interval and comparison draws its resamples by."""
+    return {"resamples": rules.resamples, "level": rules.level, "seed": seed, "origins": origins_of(rows)}
 
 
 def _of_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy.typing as npt
 from perennial.learn.models import raw_output
 
 if TYPE_CHECKING:
-    from perennial.evidence import Trial
     from perennial.learn.cross import CrossValidation, Positions
 
 Floats = npt.NDArray[np.float64]
@@ -19,7 +19,7 @@ STEPS = 1000
 """Thresholds are multiples of 1 / STEPS: finer ones follow the noise, and nobody reads them."""
 
 
-def out_of_fold_threshold(cross: CrossValidation, trial: Trial) -> float:
+def out_of_fold_threshold(cross: CrossValidation, candidate: str, parameters: Mapping[str, Any]) -> float:
     """The threshold with the greatest F1 over the folds of the training rows, each answered by a model that did
     not see it.
 
@@ -30,7 +30,7 @@ def out_of_fold_threshold(cross: CrossValidation, trial: Trial) -> float:
     def score(estimator: Any, scored: Positions) -> tuple[Floats, npt.NDArray[np.bool_]]:
         return raw_output(estimator, cross.X[scored], 2)[:, 1], cross.y[scored] == 1
 
-    parts = cross.each(trial.candidate, trial.parameters, score)
+    parts = cross.each(candidate, parameters, score)
     probabilities, happened = (np.concatenate(each) for each in zip(*parts, strict=True))
     return best_threshold(probabilities, happened)
 
