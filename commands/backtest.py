@@ -70,12 +70,11 @@ def backtest(
 def show_backtest(found: BacktestResult, paths: dict[str, Path]) -> None:
     """Prints every candidate's metrics beside the best baselines', comparisons, and where the page is."""
     from commands.show import metrics_table, show, shown, table
-    from perennial.live.report.text import p_value_text
+    from perennial.live.report.text import p_value_text, time_text
 
     facts = table(header=False)
-    facts.add_row(
-        "walked", f"{found.since} to {found.until}: {found.origins:,} moments, {found.refits:,} refits"
-    )
+    since, until = (time_text(datetime.fromisoformat(moment)) for moment in (found.since, found.until))
+    facts.add_row("walked", f"{since} to {until}: {found.origins:,} moments, {found.refits:,} refits")
     for walker in found.walkers:
         evaluation = walker.evaluation
         for line in evaluation.details.get("intervals", ()):

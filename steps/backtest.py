@@ -13,7 +13,6 @@ from zenml import step
 from perennial import systems
 from perennial.config import Config, Learn
 from perennial.config_stack import DaskCompute, ProcessesCompute, ThreadsCompute
-from perennial.data import splits
 from perennial.data.walk import walk
 from perennial.evidence import BacktestResult, DatasetReference
 from perennial.home import home
@@ -24,6 +23,7 @@ from perennial.learn.backtest.walked import backtest as walk_through
 from perennial.learn.backtest.walked import naive_contenders
 from perennial.table import Table
 from steps.progress import backtest_progress
+from steps.residuals import folds_for
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,6 @@ def plan_of(table: Table, config: Config) -> Plan:
     learn, split, seed = config.learn, config.split, config.seed
     found = walk(table, config.backtest, split)
     contract = table.contract.fitted(table.rows(found.refits[0][0]).frame)
-    folds_of = splits.residual_folds if contract.target.is_numeric else splits.folds
     return Plan(
         table=replace(table, contract=contract),
         refits=found.refits,
@@ -64,7 +63,7 @@ def plan_of(table: Table, config: Config) -> Plan:
         learn=walking(learn, config.backtest.candidates == "all"),
         levels=config.evaluate.prediction_levels,
         seed=seed,
-        folds_of=lambda train: folds_of(train, split, learn.folds, seed),
+        folds_of=lambda train, one: folds_for(train, *one, split, learn.folds, seed),
         horizon=systems.get(config.system).horizon,
     )
 

@@ -9,11 +9,11 @@ from zenml import step
 
 from perennial import systems
 from perennial.config import GroupedSplit, Learn, StratifiedSplit, TimeSplit
-from perennial.data import splits
 from perennial.evidence import SearchResult
 from perennial.learn.chosen import fit_chosen
 from perennial.learn.models import FittedModel
 from perennial.table import Table
+from steps.residuals import folds_for
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ def fit(
     seed: int,
 ) -> Annotated[FittedModel, "model"]:
     """The fitted model, with prediction intervals from out-of-fold residuals."""
-    chosen = splits.residual_folds if train.contract.target.is_numeric else splits.folds
-    folds = chosen(train, rules, learn.folds, seed)
-    model = fit_chosen(train, folds, found.best, learn, levels, seed, systems.get(system).horizon)
+    best = found.best
+    folds = folds_for(train, best.candidate, best.parameters, rules, learn.folds, seed)
+    model = fit_chosen(train, folds, best, learn, levels, seed, systems.get(system).horizon)
     logger.info("fitted %s to %s rows in %.1f s", model.candidate, f"{len(train):,}", model.seconds)
     return model

@@ -11,10 +11,10 @@ from test_learn_models import learn_config
 
 from perennial.config import Backtest, TimeSplit
 from perennial.config_stack import ThreadsCompute
-from perennial.data.splits import folds, residual_folds
 from perennial.data.walk import walk
 from perennial.learn.backtest.plan import Plan
 from perennial.learn.backtest.walked import backtest
+from steps.residuals import folds_for
 
 SPLIT = TimeSplit(kind="time", gap_hours=24)
 RIDGE = {"name": "ridge", "parameters": {"alpha": 3.0}}
@@ -24,7 +24,6 @@ def plan_of(table, *candidates, split=SPLIT, **rules):
     """A plan for the table: the last fifth is predicted, in weeks, unless `rules` say otherwise."""
     found = walk(table, Backtest(**rules), split)
     contract = table.contract.fitted(table.rows(found.refits[0][0]).frame)
-    of = residual_folds if contract.target.is_numeric else folds
     return Plan(
         table=replace(table, contract=contract),
         refits=found.refits,
@@ -32,7 +31,7 @@ def plan_of(table, *candidates, split=SPLIT, **rules):
         learn=learn_config(*(candidates or (RIDGE,))).model_copy(update={"threads": 1}),
         levels=(0.8, 0.9),
         seed=1,
-        folds_of=lambda train: of(train, split, 3, 1),
+        folds_of=lambda train, one: folds_for(train, *one, split, 3, 1),
     )
 
 
@@ -43,5 +42,5 @@ def slow_plan():
 
 
 if __name__ == "__main__":
-    walked, _ = backtest(slow_plan(), ThreadsCompute(), Path(sys.argv[1]), lambda _: time.sleep(0.02))
+    walked, _ = backtest(slow_plan(), ThreadsCompute(), Path(sys.argv[1]), lambda _: time.sleep(0.1))
     np.savetxt(sys.stdout, walked[0].model.answers.prediction, fmt="%r")

@@ -17,7 +17,7 @@ from series_rows import daily_table
 from test_learn_models import class_table
 
 from perennial.config import Backtest, Evaluate, GroupedSplit
-from perennial.config_stack import ProcessesCompute, ThreadsCompute
+from perennial.config_stack import DaskCompute, ProcessesCompute, ThreadsCompute
 from perennial.data.walk import walk
 from perennial.errors import InputError, NotEnoughDataError
 from perennial.evidence import BacktestResult, Comparison, DatasetReference, Walker
@@ -29,6 +29,8 @@ from perennial.learn.evaluate import measured
 from perennial.learn.models import fit
 from perennial.live.report.backtest import backtest_html, verdict
 from perennial.table import Column, Contract, Table
+from steps.residuals import folds_for
+from tests.project import Project
 
 HERE = Path(__file__).resolve().parent
 THREADS = ThreadsCompute()
@@ -146,6 +148,32 @@ def test_the_numbers_are_the_same_whatever_computes(compute):
         np.testing.assert_array_equal(one.high, other.high)
 
 
+@pytest.mark.torture
+def test_the_numbers_are_the_same_on_a_cluster():
+    from distributed import LocalCluster
+
+    plan = plan_of(daily_table(), {"name": "lightgbm", "parameters": {"n_estimators": 5}})
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=None
+    ) as cluster:
+        (found,), _ = backtest(plan, DaskCompute(address=cluster.scheduler_address))
+    (expected,), _ = backtest(plan, THREADS)
+    np.testing.assert_array_equal(found.model.answers.prediction, expected.model.answers.prediction)
+
+
+def test_widths_of_what_learns_from_the_order_of_rows_come_from_rows_before_alone():
+    table = daily_table(120)
+    for name, parameters, has_rows_behind in (
+        ("ridge", {}, True),
+        ("auto_arima", {"history": "index"}, False),
+        ("blend", {"members": [{"name": "ridge"}, {"name": "auto_arima"}]}, False),
+    ):
+        folds = folds_for(table, name, parameters, SPLIT, 3, 1)
+        assert any(fitted.max() > scored.max() for fitted, scored in folds) == has_rows_behind, name
+    classes = folds_for(classes_in_time(), "logistic", {}, SPLIT, 3, 1)
+    assert all(fitted.max() < scored.min() for fitted, scored in classes)
+
+
 def finished(folder):
     """How many fits are kept in the only checkpoint of a folder."""
     for path in folder.glob("*.sqlite"):
@@ -230,3 +258,33 @@ def test_the_page_tells_the_result_and_escapes_names():
     assert verdict(result) in page and "&lt;no torch&gt;" in page and "<no torch>" not in page
     assert page == page_of()[1]
     assert "<b>x" not in page_of("<b>x")[1]
+
+
+@pytest.mark.slow
+def test_the_command_walks_and_keeps_every_forecast(tmp_path):
+    hours = pd.date_range("2018-01-01", "2018-03-20", freq="h", tz="UTC")
+    rng = np.random.default_rng(0)
+    load = 50_000 + 8_000 * np.sin(2 * np.pi * (hours.hour - 8) / 24) - 4_000 * (hours.dayofweek > 4)
+    frame = pd.DataFrame({"utc_timestamp": hours, "load_mw": load + rng.normal(0, 500, len(hours))})
+    frame.to_csv(tmp_path / "load.csv", index=False)
+    project = Project(tmp_path / "home")
+    options = (
+        *("--config", "configs/files/load_fr.yaml"),
+        *("--set", f"source.feeds.load.walk.paths=[{tmp_path}/load.csv]"),
+        *("--set", "split.since=2018-03-05", "--set", "evaluate.resamples=100"),
+        *("--set", "backtest.since=2018-03-05", "--set", "backtest.until=2018-03-18"),
+        *("--set", "backtest.every_days=1"),
+    )
+    project.run("collect", *options)
+    assert "make it first" in project.run("backtest", *options, "--csv", f"{tmp_path}/none/f.csv", code=2)
+    output = project.run("backtest", *options, "--csv", f"{tmp_path}/forecasts.csv.gz")
+    assert "13 moments, 2 refits" in output and "80% intervals cover" in output
+    table = pd.read_csv(tmp_path / "forecasts.csv.gz", parse_dates=["known_at", "time"])
+    assert len(table) == 13 * 48 and table["known_at"].nunique() == 13
+    error = (table["horizon_ridge"] - table["load_mw"]).abs().mean()
+    assert error < (table["seasonal_naive_week"] - table["load_mw"]).abs().mean()
+    (numbers,) = (tmp_path / "home" / "backtests" / "load-fr").glob("*.json")
+    found = BacktestResult.model_validate_json(numbers.read_text())
+    assert found.walkers[0].evaluation.metrics[0].value == pytest.approx(error, rel=1e-9)
+    assert numbers.with_suffix(".html").is_file()
+    assert not list((tmp_path / "home" / "searches").rglob("*.sqlite"))

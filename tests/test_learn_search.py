@@ -15,12 +15,13 @@ from test_learn_tune import facts, ticking
 
 from perennial.config import Learn
 from perennial.config_search import HalvingSearch
+from perennial.learn.candidates import is_whole
 from perennial.learn.cross import CrossValidation
 from perennial.learn.models import fit
 from perennial.learn.search import runner
 from perennial.learn.search.halving import rounds
 from perennial.learn.search.runner import Standing
-from perennial.learn.search.units import FEWEST_TREES, Unit, _is_whole, _thinned, places, score_unit
+from perennial.learn.search.units import FEWEST_TREES, Unit, _thinned, places, score_unit
 from perennial.learn.tune import _capped, search, summary
 from perennial.table import Column, Contract, Table
 from steps.progress import search_facts, search_progress
@@ -112,10 +113,10 @@ def test_rows_of_one_origin_are_drawn_together(seed, share):
 
 
 def test_what_learns_from_the_order_of_rows_is_fitted_to_all_of_them():
-    assert _is_whole(Unit("auto_arima", {}, 0)) and not _is_whole(Unit("lightgbm", {}, 0))
+    assert is_whole("auto_arima", {}) and not is_whole("lightgbm", {})
     for name, whole in (("lstm", True), ("ridge", False)):
         members = [{"name": "ridge"}, {"name": name}]
-        assert _is_whole(Unit("blend", {"members": members}, 0)) == whole
+        assert is_whole("blend", {"members": members}) == whole
 
 
 def test_a_cap_on_the_rows_of_a_series_keeps_origins_whole():

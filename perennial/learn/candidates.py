@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from perennial.errors import UnknownNameError
 from perennial.learn import blending, histories, recipes
 from perennial.learn.horizon import horizon_ridge
@@ -154,3 +157,10 @@ def kind_of(name: str) -> Kind:
     if name not in CANDIDATES:
         raise UnknownNameError("candidate", name, CANDIDATES)
     return CANDIDATES[name]
+
+
+def is_whole(name: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a candidate, or a member of it, learns from the order of the rows, so that none may be left out."""
+    kind = kind_of(name)
+    members = {**kind.defaults, **parameters}.get("members", ()) if kind.of_members else ()
+    return kind.whole or any(kind_of(member["name"]).whole for member in members)

@@ -30,7 +30,7 @@ class Plan:
         learn: the rules of learning; all of its candidates walk.
         levels: nominal coverages of the intervals.
         seed: what learners draw from.
-        folds_of: the folds of training rows that the widths of intervals are learned on.
+        folds_of: the folds of training rows that the widths of a candidate's intervals are learned on.
         horizon: the feature that says how far ahead a row looks; "" where there is none.
     """
 
@@ -40,7 +40,7 @@ class Plan:
     learn: Learn
     levels: Sequence[float]
     seed: int
-    folds_of: Callable[[Table], Folds]
+    folds_of: Callable[[Table, Draw], Folds]
     horizon: str = ""
 
     @property

@@ -89,7 +89,7 @@ def _rule(plan: Plan, one: Draw, train: Table) -> AnswerRule:
     """How raw outputs become answers, from rows that had come when an epoch began."""
     contract, learn = plan.table.contract, plan.learn
     task, target = task_of(contract), contract.target
-    cross = CrossValidation(train, plan.folds_of(train), learn, task, plan.seed)
+    cross = CrossValidation(train, plan.folds_of(train, one), learn, task, plan.seed)
     if task == "regression":
         rule = AnswerRule(task, target.name, unit=target.unit, scale=learn.target_scale)
         return replace(rule, interval=spread_interval(cross, *one, plan.levels, plan.horizon))

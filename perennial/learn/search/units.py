@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.errors import MissingLayerError
-from perennial.learn.candidates import kind_of
+from perennial.learn.candidates import is_whole, kind_of
 from perennial.learn.cross import Positions, Problem
 from perennial.learn.metrics import metric_value
 from perennial.learn.models import raw_output
@@ -48,7 +48,7 @@ def score_unit(problem: Problem, unit: Unit) -> float | MissingLayerError:
     if unit.share < 1.0:
         place = places(problem.seed, problem.y if problem.classes else None, problem.moments, len(problem.y))
         scored = scored[place[scored] < np.sqrt(unit.share)]
-        if not _is_whole(unit):
+        if not is_whole(unit.candidate, unit.parameters):
             fitted = fitted[place[fitted] < unit.share]
     try:
         estimator = problem.fitted(unit.candidate, _thinned(unit), fitted)
@@ -97,9 +97,3 @@ def places(seed: int, classes: npt.NDArray[Any] | None, moments: Floats | None, 
         own = np.flatnonzero(groups == group)
         place[rng.permutation(own)] = (np.arange(len(own)) + 0.5) / len(own)
     return place
-
-
-def _is_whole(unit: Unit) -> bool:
-    kind = kind_of(unit.candidate)
-    members = {**kind.defaults, **unit.parameters}.get("members", ()) if kind.of_members else ()
-    return kind.whole or any(kind_of(member["name"]).whole for member in members)
