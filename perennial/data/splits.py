@@ -19,7 +19,7 @@ from perennial.data.time_split import Folds, Positions, in_time, surrounded, wal
 from perennial.errors import InputError, NotEnoughDataError
 from perennial.table import Table
 
-RESIDUAL_BLOCKS = 6
+RESIDUAL_BLOCKS = 12
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ def series_details(
     `over_time` and, where rows have a horizon, `by_horizon` list an error per part of the rows, with the interval of
     `measure` (to which `how` goes) and the baselines' errors beside it; `coverage_by_horizon` how the intervals of
     every level cover (see `Coverage.of`); `forecasts` whole origins: the latest, the middling and the worst one.
+    `horizon` names the column that says how far ahead a row looks.
     """
     if origins is None:
         return {}
@@ -52,6 +53,7 @@ def series_details(
 
     found: Facts = {"over_time": errors(_periods(table))}
     if horizon:
+        found["horizon"] = horizon
         found["by_horizon"] = errors(_horizons(table, horizon))
         found["coverage_by_horizon"] = [
             {**part, **line} for part, chosen in _horizons(table, horizon) for line in coverage.of(chosen)

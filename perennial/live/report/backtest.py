@@ -9,6 +9,7 @@ from typing import Any
 from perennial.evidence import BacktestResult, Evaluation, Metric, Walker
 from perennial.live.report import figures, tables, text
 from perennial.live.report.page import page
+from perennial.live.report.series_figures import series_figures
 from perennial.live.report.template import filled
 
 
@@ -83,6 +84,6 @@ def _walked(walker: Walker, number: int, target: str, unit: str) -> dict[str, An
     return {
         "name": evaluation.candidate,
         "coverage": figures.listed(evaluation.details, "intervals"),
-        "figures": [],
+        "figures": series_figures(evaluation, text.target_text(target, unit), unit, f"w{number}-"),
         "parameters": tables.flat_rows(walker.parameters),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +17,22 @@ from perennial.evidence import (
     Fact,
     SearchResult,
 )
-from perennial.live.report import figures, fit_figures, tables, text
+from perennial.live.report import (
+    coverage_figures,
+    figures,
+    fit_figures,
+    learning_figure,
+    search_figures,
+    series_figures,
+    tables,
+    text,
+)
 from perennial.live.report.page import page, svg_document
 from perennial.live.report.template import filled
 
 MOST_SEGMENTS = 150
 MOST_FEATURES = 60
+_FIT = ("calibration", "confusion", "classification_report", "residuals", "error_by_decile", "intervals")
 _PROVENANCE = ("seed", "code_digest", "parameters", "parity", "environment")
 
 
@@ -61,9 +72,14 @@ def plots(facts: ReportFacts) -> dict[str, str]:
     drawn = (
         *views["metric_figures"],
         *views["fit_figures"],
+        *views["ahead_figures"],
+        *views["time_figures"],
+        *views["forecast_figures"],
         *views["segment_figures"],
         views["importance_figure"],
+        *views["learning_figures"],
         views["trials_figure"],
+        *views["search_figures"],
     )
     return {text.file_name(f.title): svg_document(f.svg) for f in drawn if f.svg}
 
@@ -92,8 +108,9 @@ def _clause(sentence: str) -> str:
 
 
 def _headline(facts: ReportFacts) -> str:
-    """The first metric of the evaluation beside the best baseline's, to follow the verdict."""
-    metric = next(iter(facts.evaluation.metrics), None)
+    """The metric that led the search beside the best baseline's, to follow the verdict."""
+    primary = _primary(facts)
+    metric = next((m for m in facts.evaluation.metrics if m.name == primary), None)
     if metric is None or not text.is_number(metric.value):
         return ""
     unit = "" if metric.unit in ("", "1") else f" {metric.unit}"
@@ -119,43 +136,64 @@ def _views(facts: ReportFacts) -> dict[str, Any]:
     baseline = figures.best_baseline(evaluation, primary)
     segments = figures.listed(details, "segments")
     return {
-        "target": text.with_unit(text.target_text(facts.target, facts.unit), facts.unit),
+        "target": text.with_unit(_target(facts), facts.unit),
         "verdict": verdict(facts),
         "reasons": sorted(facts.decision.reasons, key=lambda reason: reason.passed),
         "primary": primary,
         "primary_unit": next((m.unit for m in evaluation.metrics if m.name == primary), ""),
         "baseline": baseline,
         "headline": tables.headline_rows(evaluation, baseline),
+        "lost": tables.lost_metrics(evaluation, baseline),
         "findings": tables.finding_rows(facts.checks),
+        "leaks": tables.leaking_columns(facts.checks),
         "severities": tables.severity_counts(facts.checks),
         "comparisons": [c for c in (facts.against_champion, *evaluation.against_baselines) if c is not None],
         "metric_figures": figures.metric_figures(evaluation),
         "fit_figures": _fit_figures(facts),
+        "errs": any(details.get(key) for key in _FIT),
         "threshold": details.get("threshold"),
         "calibration_error": details.get("expected_calibration_error"),
         "confusion": tables.confusion_matrix(details.get("confusion")),
         "classes": tables.class_rows(details.get("classification_report")),
-        "coverage": figures.listed(details, "intervals"),
+        "coverage": coverage_figures.percentages(details, "intervals"),
+        "ahead_figures": [
+            *series_figures.horizon_figures(evaluation),
+            *coverage_figures.horizon_coverage(evaluation),
+        ],
+        "time_figures": series_figures.time_figures(evaluation),
+        "forecast_figures": series_figures.forecast_figures(details, _target(facts), facts.unit),
         "segments": segments[:MOST_SEGMENTS],
         "segments_left_out": max(0, len(segments) - MOST_SEGMENTS),
-        "segment_figures": figures.segment_figures(evaluation),
+        "segment_figures": [
+            *figures.segment_figures(evaluation),
+            *coverage_figures.segment_coverage(evaluation),
+        ],
         "importance": figures.by_drop(details)[:MOST_FEATURES],
         "importance_figure": figures.importance_figure(evaluation, primary),
         "searched_metric": figures.searched_metric(facts.search, evaluation.task),
         "searched": tables.searched_rows(facts.search),
         "trials": tables.trial_rows(facts.search),
+        "learning_figures": learning_figure.learning_figures(evaluation),
+        "search_kind": search_figures.kind_text(facts.search),
         "trials_figure": figures.trials_figure(facts.search, evaluation.task),
+        "search_figures": search_figures.search_figures(facts.search, evaluation.task),
+        "early": tables.early_rows(facts.search),
         "manifest": tables.flat_rows(facts.manifest),
         "parts": {k: tables.flat_rows(v) for k, v in facts.manifest.items() if isinstance(v, Mapping) and v},
         "not_stated": [k for k in _PROVENANCE if facts.manifest.get(k) in (None, {}, "")],
     }
 
 
+def _target(facts: ReportFacts) -> str:
+    return text.target_text(facts.target, facts.unit)
+
+
 def _fit_figures(facts: ReportFacts) -> list[figures.Figure]:
-    details, target = facts.evaluation.details, text.target_text(facts.target, facts.unit)
+    details, target = facts.evaluation.details, _target(facts)
     if facts.evaluation.task == "classification":
-        return [fit_figures.calibration_figure(details)]
+        level = next((m.level for m in facts.evaluation.metrics), math.nan)
+        return [fit_figures.calibration_figure(details, level)] if details.get("calibration") else []
     return [
-        *fit_figures.truth_figures(details, target, facts.unit),
-        *fit_figures.decile_figures(details, target, facts.unit),
+        *(fit_figures.truth_figures(details, target, facts.unit) if details.get("residuals") else []),
+        *(fit_figures.decile_figures(details, target, facts.unit) if details.get("error_by_decile") else []),
     ]

@@ -9,25 +9,33 @@ from typing import Any
 from perennial.live.report.axes import Axis, fitted_axis
 from perennial.live.report.figures import Figure, listed
 from perennial.live.report.plots import Point, Row, points_plot, rows_plot
-from perennial.live.report.text import as_float, count_text, is_number, number_text, with_unit
+from perennial.live.report.text import as_float, count_text, is_number, number_text, percent_text, with_unit
 
 MOST_POINTS = 1000
 
 
-def calibration_figure(details: Mapping[str, Any]) -> Figure:
-    """How often it happened, against how probable the model had called it."""
-    points, rows = [], 0
+def calibration_figure(details: Mapping[str, Any], level: float = math.nan) -> Figure:
+    """How often it happened, against how probable the model had called it.
+
+    `level` is that of the intervals that were measured with the shares; bins without one get Wilson's of 95 %.
+    """
+    points, rows, measured = [], 0, False
     for bin_ in listed(details, "calibration"):
         predicted, observed, count = (as_float(bin_.get(k)) for k in ("predicted", "observed", "rows"))
-        points.append(Point(predicted, observed, *wilson(observed, count)))
+        ends = as_float(bin_.get("low")), as_float(bin_.get("high"))
+        known = all(map(is_number, ends))
+        points.append(Point(predicted, observed, *(ends if known else wilson(observed, count))))
         rows += int(count) if is_number(count) else 0
+        measured = measured or known
+    whiskers = f"{percent_text(level)} intervals" if is_number(level) else "intervals"
+    whiskers = whiskers if measured else "95 % Wilson intervals"
     confusion = details.get("confusion")
     labels = list(confusion.get("labels") or ()) if isinstance(confusion, Mapping) else []
     of = str(labels[1]) if len(labels) == 2 else "the predicted class"
     title = f"Calibration: observed share of {of} against its predicted probability"
     note = (
-        "On the dashed line, predicted probabilities come true exactly as often as stated. Whiskers are 95 % "
-        f"Wilson intervals; {count_text(rows, 'row')} in {count_text(len(points), 'bin')}."
+        "On the dashed line, predicted probabilities come true exactly as often as stated. Whiskers are "
+        f"{whiskers}; {count_text(rows, 'row')} in {count_text(len(points), 'bin')}."
     )
     x = Axis(f"mean predicted probability of {of}", -0.03, 1.03)
     y = Axis(f"observed share of {of}", -0.03, 1.03)

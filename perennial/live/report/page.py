@@ -82,6 +82,7 @@ td.wide{min-width:12rem}
 td small,th small{display:block;color:var(--muted);font-weight:400}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));gap:1.6rem 2rem;
 margin-top:1rem;align-items:start}
+.figures.level{align-items:end}
 .beside{display:grid;grid-template-columns:minmax(0,25rem) minmax(0,1fr);gap:1rem 3rem;
 align-items:start;margin-top:1rem}
 @media (max-width:52rem){.beside{grid-template-columns:minmax(0,1fr)}}
@@ -102,6 +103,8 @@ svg .main{stroke:var(--main);fill:var(--main)}
 svg .second{stroke:var(--second);fill:var(--second)}
 svg .base{stroke:var(--base);fill:var(--base)}
 svg .whisker{stroke-width:2;stroke-linecap:round}
+svg .line{fill:none;stroke-width:1.8;stroke-linejoin:round}
+svg .band{stroke:none;fill-opacity:.2}
 svg .mark{stroke-width:1.4;fill:none}
 svg .cloud circle{fill-opacity:.38;stroke:none}
 svg .cloud circle.beyond{fill:none;stroke:var(--main);stroke-width:1}

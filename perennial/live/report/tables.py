@@ -24,9 +24,25 @@ def headline_rows(evaluation: Evaluation, baseline: str | None) -> list[tuple[Me
     return [(metric, beside.get(metric.name)) for metric in evaluation.metrics]
 
 
+def lost_metrics(evaluation: Evaluation, baseline: str | None) -> list[str]:
+    """The metrics, in words, by which one baseline is better than the candidate."""
+    return [
+        text.metric_text(own.name)
+        for own, beside in headline_rows(evaluation, baseline)
+        if beside is not None
+        and (beside.value > own.value if own.higher_is_better else beside.value < own.value)
+    ]
+
+
 def trial_rows(search: SearchResult) -> list[tuple[Trial, str]]:
     """The trials from best to worst with their parameters as text, at most `MOST_TRIALS`."""
     return [(trial, _parameters_text(trial.parameters)) for trial in by_merit(search.trials)[:MOST_TRIALS]]
+
+
+def early_rows(search: SearchResult) -> list[tuple[Trial, str]]:
+    """The trials that were given up, those with most rows and folds first, as `trial_rows` has the finished ones."""
+    ranked = sorted(by_merit(search.early), key=lambda trial: -trial.share * len(trial.folds))
+    return [(trial, _parameters_text(trial.parameters)) for trial in ranked[:MOST_TRIALS]]
 
 
 def _parameters_text(parameters: Mapping[str, Any], most: int = 160) -> str:
@@ -120,6 +136,12 @@ def class_rows(part: Any) -> list[dict[str, Any]]:
 def finding_rows(checks: CheckReport) -> list[CheckFinding]:
     """The findings from the most to the least severe, at most `MOST_FINDINGS`."""
     return sorted(checks.findings, key=lambda f: _SEVERITIES.index(f.severity))[:MOST_FINDINGS]
+
+
+def leaking_columns(checks: CheckReport) -> list[str]:
+    """The columns that look as if they knew the future or the target, and are not allowed to, by name."""
+    found = (f for f in checks.findings if f.rule == "leak" and f.column and f.severity != "note")
+    return sorted({f.column for f in found})
 
 
 def severity_counts(checks: CheckReport) -> str:
