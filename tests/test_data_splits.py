@@ -265,7 +265,7 @@ def test_residual_folds_of_a_sliding_window_and_of_no_series_are_the_folds():
         for own, other in zip(residual_folds(whole, rules, 4, 7), folds(whole, rules, 4, 7), strict=True):
             assert all(np.array_equal(a, b) for a, b in zip(own, other, strict=True))
     short = TimeSplit(kind="time", gap_hours=10_000)
-    with pytest.raises(NotEnoughDataError, match=r"around one of 6 blocks.*split\.gap_hours"):
+    with pytest.raises(NotEnoughDataError, match=r"around one of 12 blocks.*split\.gap_hours"):
         residual_folds(forecasts(), short, 3, 7)
 
 
