@@ -29,6 +29,8 @@ COMMANDS = {
     "serve": "Answer predictions over HTTP with the released model.",
     "predict": "Predict a file of rows with the released model, without a server.",
     "status": "Show what serves, since when and why.",
+    "leaderboard": "List all versions of a system, best first.",
+    "compare": "Set two versions of a system side by side.",
     "alerts": "List open and closed incidents, or test the alert addresses.",
     "dashboard": "Open ZenML's dashboard on the runs of this folder.",
     "config": "Show a config with the origin of every value, or the schema.",

@@ -36,6 +36,39 @@ def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return with_config
 
 
+def system_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds SYSTEM or --config, --set and --stack; the command gets `system: str` and `stack: str`.
+
+    A command that only looks at what was built needs a system's name, and no more of its config.
+    """
+
+    @click.argument("name", metavar="[SYSTEM]", required=False)
+    @click.option(
+        "--config", "config_path", metavar="FILE", help="The system's YAML file, instead of SYSTEM."
+    )
+    @click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Lay a value over the file; may be repeated.",
+    )
+    @stack_option
+    @functools.wraps(function)
+    def with_system(
+        name: str | None, config_path: str | None, settings: tuple[str, ...], **options: Any
+    ) -> Any:
+        if (name is None) == (config_path is None):
+            found = "neither" if name is None else "both"
+            raise click.UsageError(f"expected a system's name or --config FILE, found {found}")
+        if name is not None and settings:
+            raise click.UsageError("expected --set beside --config, found it beside a system's name")
+        system = name or read_config(str(config_path), settings).system
+        return function(system=system, **options)
+
+    return with_system
+
+
 def said(context: click.Context, parameter: click.Parameter, reason: str) -> str:
     """The reason that goes into the ledger; blanks are none."""
     if not reason.strip():

@@ -37,7 +37,7 @@ def training(
     dataset_version: int | None = None,
     compute: ThreadsCompute | ProcessesCompute | DaskCompute = THREADS,
 ) -> None:
-    """One challenger from collection to verdict. Every step gets its own config section alone.
+    """One challenger from collection to verdict. Every step that may be cached gets its own config section alone.
 
     Args:
         config: the resolved config.
@@ -53,9 +53,7 @@ def training(
     found = search(train, system, config.split, config.learn, seed, compute)
     model = fit(train, found, config.split, config.learn, system, config.evaluate.prediction_levels, seed)
     evaluation = evaluate(model, train, holdout, system, config.evaluate, config.learn, seed)
-    bundle = package(
-        model, train, holdout, evaluation, dataset, system, config.bundle, digests, seed, releases
-    )
+    bundle = package(model, train, holdout, evaluation, dataset, config, digests, releases)
     judgement = judge(
         bundle, evaluation, train, holdout, config.promotion, config.evaluate.resamples, seed, releases
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from zenml import step
 
-from perennial import config
+from perennial.config import Config
 from perennial.evidence import DatasetReference, Evaluation
 from perennial.home import home
 from perennial.learn.models import FittedModel
@@ -17,6 +17,7 @@ from perennial.live import bundle, shelf, sign
 from perennial.live.build import build_bundle
 from perennial.live.bundle import Bundle
 from perennial.live.pack import Parts
+from perennial.live.settings import settings
 from perennial.table import Table
 
 logger = logging.getLogger(__name__)
@@ -29,13 +30,12 @@ def package(
     holdout: Table,
     evaluation: Evaluation,
     dataset: DatasetReference,
-    system: str,
-    options: config.Bundle,
+    config: Config,
     digests: dict[str, str],
-    seed: int,
     releases: str,
 ) -> Annotated[Bundle, "bundle"]:
     """The bundle, opened again from disk; one that is there already is not written twice."""
+    system = config.system
     parts = Parts(
         system=system,
         estimator=model.estimator,
@@ -50,8 +50,9 @@ def package(
         dataset=dataset,
         config_digest=digests["config"],
         code_digest=digests["code"],
-        seed=seed,
-        options=options,
+        seed=config.seed,
+        options=config.bundle,
+        settings=settings(config),
     )
     key = sign.key_pair(home().keys)
     folder, after = bundle.bundles_folder(releases, system), shelf.newest_released(Path(releases), system)

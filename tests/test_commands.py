@@ -19,12 +19,12 @@ from tests.project import ROOT, SMALL, Project
 
 CONFIG = "configs/synthetic.yaml"
 COMMANDS = (
-    *("demo", "collect", "data", "train", "schedule", "promote", "rollback", "serve", "predict"),
-    *("status", "alerts", "dashboard", "config", "stack", "doctor"),
+    *("demo", "collect", "data", "train", "backtest", "schedule", "promote", "rollback", "serve", "predict"),
+    *("status", "leaderboard", "compare", "alerts", "dashboard", "config", "stack", "doctor"),
 )
 TAKE_A_CONFIG = (
-    *("collect", "data log", "data show", "data diff", "data export", "train", "schedule"),
-    *("promote", "rollback", "serve", "predict", "config show"),
+    *("collect", "data log", "data show", "data diff", "data export", "train", "backtest", "schedule"),
+    *("promote", "rollback", "serve", "predict", "config show", "leaderboard", "compare"),
 )
 ALL = (
     *("", *COMMANDS, "config show", "config schema", "stack list", "stack check"),

@@ -38,6 +38,7 @@ FILES = {
     "model.skops",
     "reference.json",
     "golden.json",
+    "config.json",
     "metrics.json",
     "fitted_rows.npy",
     "MODEL_CARD.md",

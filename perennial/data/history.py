@@ -41,7 +41,7 @@ class VersionFacts:
 def versions(folder: str | Path) -> list[VersionFacts]:
     """All versions of the dataset in `folder`, oldest first; none where there is no dataset."""
     newest = dataset.latest(folder)
-    return [] if newest is None else [_facts(str(folder), number) for number in range(newest.version + 1)]
+    return [] if newest is None else [facts(folder, number) for number in range(newest.version + 1)]
 
 
 def difference(folder: str | Path, a: int, b: int) -> Difference:
@@ -80,7 +80,9 @@ def export(reference: DatasetReference, path: str | Path) -> int:
     return len(rows)
 
 
-def _facts(uri: str, version: int) -> VersionFacts:
+def facts(folder: str | Path, version: int) -> VersionFacts:
+    """One version of the dataset in `folder`; raises DatasetError where there is no such version."""
+    uri = str(folder)
     entry = dataset.log_entry(uri, version)
     told = {k.removeprefix(dataset.PREFIX): v for k, v in entry.items() if k.startswith(dataset.PREFIX)}
     if not {"rows", "fingerprint"} <= told.keys():

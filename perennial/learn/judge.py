@@ -18,10 +18,11 @@ from perennial.learn.compare import Contender, compare_answers
 from perennial.learn.measured import compare_segments, measure_bundle
 from perennial.learn.promote import decide
 from perennial.learn.tasks import RULES
+from perennial.live.bundle import answers_alike
 from perennial.live.ledger import barred, champion
 from perennial.live.load import load_predictor
-from perennial.live.pack import id_words
 from perennial.live.release import champion_bundle, history
+from perennial.live.row_ids import id_words
 
 if TYPE_CHECKING:
     from perennial.config import Promotion
@@ -120,12 +121,6 @@ def _require_comparable(challenger: Bundle, champion: Bundle) -> None:
             f"others ({', '.join(other)}), so that the two cannot be compared; give this source a name of its "
             f"own (system: {plugin}-NAME), or release {version} by hand with `run.py promote`"
         )
-
-
-def answers_alike(a: Bundle, b: Bundle) -> bool:
-    """Whether two bundles hold the same model, contract and answer rule, to the byte."""
-    files = ("model.skops", "contract.json", "answer.json")
-    return all(a.manifest.files[name]["sha256"] == b.manifest.files[name]["sha256"] for name in files)
 
 
 def unseen_rows(challenger: Bundle, champion: Bundle, holdout: Table) -> npt.NDArray[np.bool_]:

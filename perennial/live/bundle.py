@@ -2,7 +2,7 @@
 
 A bundle is a folder: `manifest.json` (what it is, with the digest of every other file), `manifest.sig`,
 `contract.json`, `answer.json`, `model.skops`, `model.onnx` (where the export passed its gate),
-`reference.json`, `golden.json`, `metrics.json`, `fitted_rows.npy` and `MODEL_CARD.md`. Opening and
+`reference.json`, `golden.json`, `config.json`, `metrics.json`, `fitted_rows.npy` and `MODEL_CARD.md`. Opening and
 predicting need numpy, ONNX Runtime and cryptography alone.
 """
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+SAME_MODEL = ("model.skops", "contract.json", "answer.json")
 DISTRUST = "do not use it: restore it from a copy, or build it again"
 
 
@@ -97,7 +98,7 @@ class Bundle(Opaque):
 
     @property
     def fitted_rows(self) -> npt.NDArray[np.uint64]:
-        """The ids of the rows that the model was fitted on, sorted (see `perennial.live.pack.id_words`)."""
+        """The ids of the rows that the model was fitted on, sorted (see `perennial.live.row_ids.id_words`)."""
         found: npt.NDArray[np.uint64] = np.load(io.BytesIO(self.read("fitted_rows.npy")), allow_pickle=False)
         return found
 
@@ -120,8 +121,11 @@ def bundles_folder(releases: Path | str, system: str) -> Path:
     return Path(releases) / system / "bundles"
 
 
-def open_bundle(path: Path | str, public_key: Path) -> Bundle:
+def open_bundle(path: Path | str, public_key: Path, whole: bool = True) -> Bundle:
     """The bundle in `path`, checked before any loader runs.
+
+    Without `whole` only the digests of the files that are read are checked, each when it is read: enough to look
+    at what a bundle says, and quick where models are large.
 
     Raises:
         BundleError: naming the file at fault. In this order: signature, digests, missing and extra files,
@@ -138,7 +142,7 @@ def open_bundle(path: Path | str, public_key: Path) -> Bundle:
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(path, f"{MANIFEST} is signed, but not readable", "build it again") from error
     present = {p.name for p in path.iterdir()} - {MANIFEST, SIGNATURE}
-    for name in sorted(files.keys() & present):
+    for name in sorted(files.keys() & present) if whole else ():
         _checked(path, name, files)
     if missing := sorted(files.keys() - present):
         raise BundleError(path, f"expected {', '.join(missing)}, found no such file", DISTRUST)
@@ -160,6 +164,11 @@ def open_bundle(path: Path | str, public_key: Path) -> Bundle:
             path, f"contract.json or answer.json is not readable ({error})", "build it again"
         ) from error
     return Bundle(path, Manifest(**facts), contract, rule, hashlib.sha256(content).hexdigest())
+
+
+def answers_alike(a: Bundle, b: Bundle) -> bool:
+    """Whether two bundles hold the same model, contract and answer rule, to the byte."""
+    return all(a.manifest.files[name]["sha256"] == b.manifest.files[name]["sha256"] for name in SAME_MODEL)
 
 
 def _read(folder: Path, name: str) -> bytes:

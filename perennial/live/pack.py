@@ -6,8 +6,8 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from perennial.live.golden import golden_rows
 from perennial.live.models import FittedModel, OnnxModel, SkopsModel
 from perennial.live.predict import raw_in_chunks
 from perennial.live.reference import reference_profile, training_ranges
+from perennial.live.row_ids import holdout_digest, id_words
 from perennial.live.rows import RowReader
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Parts:
         code_digest: SHA-256 of the source that trained the model.
         seed: the config's seed; also draws the golden rows and the gate's rows.
         options: the config's `bundle:` section.
+        settings: the config that the model came from (see `perennial.live.settings`).
     """
 
     system: str
@@ -82,6 +84,7 @@ class Parts:
     seed: int
     options: config.Bundle
     skops: bytes = b""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_parts(folder: Path, parts: Parts, now: datetime) -> dict[str, Any]:
@@ -117,6 +120,7 @@ def write_parts(folder: Path, parts: Parts, now: datetime) -> dict[str, Any]:
         "contract.json": contract.as_dict(),
         "answer.json": rule.as_dict(),
         "golden.json": golden,
+        "config.json": dict(parts.settings),
         "metrics.json": _measured(parts, now),
     }.items():
         write_json(folder / name, facts)
@@ -142,7 +146,7 @@ def write_parts(folder: Path, parts: Parts, now: datetime) -> dict[str, Any]:
 
 
 def _measured(parts: Parts, now: datetime) -> dict[str, Any]:
-    """What was measured, and on what: time, seed, data and code. NaN becomes null."""
+    """What was measured, and on what: time, seed, data, hold-out rows and code. NaN becomes null."""
     return {
         "system": parts.system,
         "time": now.astimezone(UTC).isoformat(timespec="seconds"),
@@ -150,6 +154,7 @@ def _measured(parts: Parts, now: datetime) -> dict[str, Any]:
         "dataset": parts.dataset.model_dump(mode="json"),
         "code_digest": parts.code_digest,
         "config_digest": parts.config_digest,
+        "holdout": holdout_digest(parts.holdout),
         "evaluation": json.loads(parts.evaluation.model_dump_json()),
     }
 
@@ -169,17 +174,6 @@ def environment() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def id_words(ids: Iterable[Any]) -> npt.NDArray[np.uint64]:
-    """Row ids as 64-bit words: 16 hex digits as the number they spell, anything else by its SHA-256."""
-    return np.array([_word(str(i)) for i in ids], dtype=np.uint64)
-
-
-def _word(text: str) -> int:
-    if len(text) == 16 and set(text) <= set("0123456789abcdef"):
-        return int(text, 16)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def _write_model(
