@@ -76,8 +76,8 @@ def read(body: bytes, header_id: str | None, max_rows: int) -> Asked:
             "too_large",
             f"expected at most {max_rows:,} rows in a request, found {len(rows):,}; send them in parts",
         )
-    prediction_id = _request_id(envelope.get("prediction_id"), header_id)
-    return Asked(rows, prediction_id, _row_ids(envelope.get("prediction_ids"), prediction_id, len(rows)))
+    prediction_id = request_id(envelope.get("prediction_id"), header_id)
+    return Asked(rows, prediction_id, row_ids(envelope.get("prediction_ids"), prediction_id, len(rows)))
 
 
 def parse_json(body: bytes) -> Any:
@@ -139,7 +139,8 @@ def _check_envelope(rows: Any, envelope: dict[str, Any]) -> None:
         )
 
 
-def _request_id(in_body: Any, in_header: str | None) -> str:
+def request_id(in_body: Any, in_header: str | None) -> str:
+    """The caller's id of the request, or a fresh one; raises Refused."""
     if in_body is not None and not (isinstance(in_body, str) and ID.fullmatch(in_body)):
         raise invalid(
             f"expected prediction_id to be {ID_RULE}", violation(None, "prediction_id", f"expected {ID_RULE}")
@@ -153,7 +154,8 @@ def _request_id(in_body: Any, in_header: str | None) -> str:
     return given if given is not None else os.urandom(16).hex()
 
 
-def _row_ids(given: Any, prediction_id: str, count: int) -> tuple[str, ...]:
+def row_ids(given: Any, prediction_id: str, count: int) -> tuple[str, ...]:
+    """The caller's ids of the rows, or ids made from the request's; raises Refused."""
     if given is None:
         return (prediction_id,) if count == 1 else tuple(f"{prediction_id}-{row}" for row in range(count))
     if not isinstance(given, list) or len(given) != count:

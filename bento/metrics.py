@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
+
+from bento.answering import Answering
+from bento.watch import Standing
+from perennial.live.journal.receipt import Stats
+
+
+@cache
+def of_this_worker() -> Metrics:
+    """The counters of this process, made at the first call."""
+    return Metrics()
 
 
 class Metrics:
@@ -22,17 +33,57 @@ class Metrics:
         )
         self._rows = Counter("perennial_rows", "Rows answered", ["model", "version"])
         self._ready = Gauge("perennial_ready", "Whether all workers can answer", multiprocess_mode="livemin")
+        self._current = Gauge(
+            "perennial_release_current",
+            "Whether all workers answer with the newest release",
+            multiprocess_mode="livemin",
+        )
+        self._swaps = Counter("perennial_swaps", "Releases that took another's place")
+        self._swap_failures = Counter("perennial_swap_failures", "Attempts to take a release that failed")
+        self._journal = {
+            "rows_written": Counter("perennial_journal_rows", "Predictions that are on disk"),
+            "rows_unconfirmed": Counter(
+                "perennial_journal_unconfirmed_rows",
+                "Predictions that were answered before they were on disk",
+            ),
+            "rows_lost": Counter("perennial_journal_lost_rows", "Predictions that never came to disk"),
+        }
+        self._journal_lag = Gauge(
+            "perennial_journal_lag_seconds",
+            "How long the oldest prediction waits for the disk",
+            multiprocess_mode="livemax",
+        )
+        self._journal_down = Gauge(
+            "perennial_journal_down", "Whether a worker cannot write the journal", multiprocess_mode="livemax"
+        )
+        self._journalled: dict[str, int] = {}
+        self._counted = (0, 0)
         self._model = ("", "")
         self._children: dict[tuple[str, int], Any] = {}
         self._times: dict[str, Any] = {}
         self._answered: Any = None
 
-    def serves(self, model: str, version: str, ready: bool) -> None:
-        """Note what answers from now on; empty names where nothing does."""
-        self._model = (model, version)
+    def stands(self, standing: Standing) -> None:
+        """Note what answers from now on, and how often that changed or could not."""
+        state = standing.state
+        ready = isinstance(state, Answering)
+        self._model = (state.names["model"], state.names["version"]) if ready else ("", "")
         self._children = {}
-        self._answered = self._rows.labels(model, version) if ready else None
+        self._answered = self._rows.labels(*self._model) if ready else None
         self._ready.set(int(ready))
+        self._current.set(int(not standing.trouble))
+        self._swaps.inc(standing.swaps - self._counted[0])
+        self._swap_failures.inc(standing.failures - self._counted[1])
+        self._counted = (standing.swaps, standing.failures)
+
+    def journal(self, stats: Stats) -> None:
+        """Note what the journal's writer has done so far."""
+        for name, counter in self._journal.items():
+            value = getattr(stats, name)
+            counter.inc(value - self._journalled.get(name, 0))
+            self._journalled[name] = value
+        self._journal_lag.set(stats.lag_s)
+        self._journal_down.set(int(bool(stats.down)))
 
     def request(self, endpoint: str, status: int, seconds: float) -> None:
         """Count one request; `endpoint` is one of the known paths, never what a caller made up."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from bento.asked import ID, ID_RULE
+from bento.received import MOST_ROWS, Upload
 from bento.state import Ready
 from perennial.live.predict import bound_names
 from perennial.live.rows import request_schema
@@ -24,8 +27,9 @@ REFUSALS = {
     "400": "The body breaks the contract; `violations` holds every problem (the first 1,000) with its "
     "row and field.",
     "413": "Too many rows, or too large a body.",
+    "409": "The rows are of another system.",
     "415": "The body is not plain JSON.",
-    "503": "No release answers here; `message` says why.",
+    "503": "No release answers here, or the journal cannot be written; `message` says why.",
     "500": "A fault of the service.",
 }
 
@@ -62,7 +66,10 @@ def _paths() -> dict[str, Any]:
         "X-Model-Version": {"description": "The release that answered", "schema": {"type": "string"}},
     }
     error = {"application/json": {"schema": _ref("Error")}}
-    not_ready = {"503": {"description": REFUSALS["503"], "content": error}}
+    of_journal = {code: {"description": text, "content": error} for code, text in REFUSALS.items()}
+    refusals = {code: refusal for code, refusal in of_journal.items() if code != "409"}
+    always = {code: refusals[code] for code in ("413", "415")}
+    not_ready = {"503": refusals["503"], **always}
     return {
         "/predict": {
             "post": {
@@ -88,34 +95,46 @@ def _paths() -> dict[str, Any]:
                         "headers": {**names, "X-Prediction-Id": id_header},
                         "content": {"application/json": {"schema": _ref("Answer")}},
                     },
-                    **{code: {"description": text, "content": error} for code, text in REFUSALS.items()},
+                    **refusals,
                 },
             }
         },
+        "/truth": {
+            "post": _told(
+                "truth",
+                "Say what really happened, by prediction id, or by time and key.",
+                "Truths",
+                "Recorded",
+                refusals,
+            )
+        },
+        "/journal": {"post": _told("journal", "Take what a device answered.", "Upload", "Taken", of_journal)},
         "/model": {"get": _get("model", "What the model says about itself.", "Object", not_ready)},
         "/readyz": {
             "get": _get(
                 "readyz", "Whether the golden rows were answered as they must be.", "Ready", not_ready
             )
         },
-        "/livez": {"get": _plain("livez", "Whether the process runs.")},
-        "/healthz": {"get": _plain("healthz", "The same as /livez.")},
-        "/metrics": {"get": _plain("metrics", "Counters for Prometheus.")},
-        "/docs.json": {"get": _get("docs", "This document.", "Object", {})},
-        "/": {"get": _get("index", "The paths that there are.", "Object", {})},
+        "/livez": {"get": _plain("livez", "Whether the process runs.", always)},
+        "/healthz": {"get": _plain("healthz", "The same as /livez.", always)},
+        "/metrics": {"get": _plain("metrics", "Counters for Prometheus.", always)},
+        "/schema.json": {"get": _plain("schema", "BentoML's own schema.", always)},
+        "/docs.json": {"get": _get("docs", "This document.", "Object", always)},
+        "/": {"get": _get("index", "The paths that there are.", "Object", always)},
     }
 
 
 def _schemas(row: dict[str, Any], max_rows: int, ready: Ready | None) -> dict[str, Any]:
     rows = {"type": "array", "items": _ref("Row"), "minItems": 1, "maxItems": max_rows}
-    ids = {"type": "array", "items": _ref("PredictionId"), "minItems": 1, "uniqueItems": True}
+    ids = {"type": ["array", "null"], "items": _ref("PredictionId"), "minItems": 1, "uniqueItems": True}
+    own_id = {"anyOf": [_ref("PredictionId"), {"type": "null"}]}
     return {
         "Row": row,
         "Rows": {
             "type": "object",
             "required": ["rows"],
             "additionalProperties": False,
-            "properties": {"rows": rows, "prediction_id": _ref("PredictionId"), "prediction_ids": ids},
+            "properties": {"rows": rows, "prediction_id": own_id, "prediction_ids": ids},
         },
         "Request": {"anyOf": [_ref("Rows"), _ref("Row"), rows]},
         "PredictionId": {"type": "string", "pattern": f"^{ID.pattern}$"},
@@ -126,7 +145,16 @@ def _schemas(row: dict[str, Any], max_rows: int, ready: Ready | None) -> dict[st
             prediction_id={"type": "string"},
             predictions={"type": "array", "items": _ref("Prediction")},
         ),
-        "Ready": _object(ready={"const": True}, model={"type": "string"}, version={"type": "string"}),
+        "Ready": _object(
+            ready={"const": True},
+            model={"type": "string"},
+            version={"type": "string"},
+            trouble={
+                "type": "string",
+                "description": "why the newest release does not answer here; empty where it does",
+            },
+        ),
+        **_journal_schemas(),
         "Object": {"type": "object"},
         "Error": _object(
             error={"type": "string"},
@@ -138,6 +166,37 @@ def _schemas(row: dict[str, Any], max_rows: int, ready: Ready | None) -> dict[st
             field={"type": ["string", "null"]},
             problem={"type": "string"},
         ),
+    }
+
+
+def _journal_schemas() -> dict[str, Any]:
+    """What callers tell the journal, and what they are told."""
+    count = {"type": "integer", "minimum": 0}
+    texts = {"type": "array", "items": {"type": "string"}}
+    row = {
+        "type": "object",
+        "required": ["truth"],
+        "properties": {
+            "truth": {"type": ["number", "string", "boolean"]},
+            "prediction_id": {"type": "string"},
+            "row": {"type": "integer", "minimum": 0},
+            "time": {"type": "string", "format": "date-time"},
+            "known_at": {"type": "string", "format": "date-time"},
+            "source": {"type": "string"},
+        },
+    }
+    rows = {"type": "array", "items": row, "maxItems": MOST_ROWS}
+    together = {
+        "type": "object",
+        "required": ["rows"],
+        "properties": {"rows": rows, "source": {"type": "string"}},
+    }
+    _, upload = msgspec.json.schema_components([Upload], ref_template="#/components/schemas/{name}")
+    return {
+        "Truths": {"anyOf": [together, rows]},
+        "Recorded": _object(new=count, revised=count, repeated=count, pending=texts),
+        "Taken": _object(taken=count),
+        **upload,
     }
 
 
@@ -155,7 +214,8 @@ def _prediction(ready: Ready | None) -> dict[str, Any]:
         return _object(
             prediction={"type": "string", "enum": list(rule.classes)}, probabilities=probabilities, **common
         )
-    number = {"type": "number", "description": rule.unit}
+    unanswered = f"{rule.unit}; null where the model's answer is beyond all numbers, which `flag` then says"
+    number = {"type": ["number", "null"], "description": unanswered}
     bound = {"type": ["number", "null"], "description": rule.unit}
     return _object(prediction=number, **dict.fromkeys(bound_names(rule), bound), **common)
 
@@ -177,5 +237,14 @@ def _get(operation: str, summary: str, schema: str, others: dict[str, Any]) -> d
     }
 
 
-def _plain(operation: str, summary: str) -> dict[str, Any]:
-    return {"operationId": operation, "summary": summary, "responses": {"200": {"description": summary}}}
+def _told(operation: str, summary: str, asked: str, answer: str, refusals: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": _ref(asked)}}
+    return {
+        **_get(operation, summary, answer, refusals),
+        "requestBody": {"required": True, "content": content},
+    }
+
+
+def _plain(operation: str, summary: str, others: dict[str, Any]) -> dict[str, Any]:
+    responses = {"200": {"description": summary}, **others}
+    return {"operationId": operation, "summary": summary, "responses": responses}

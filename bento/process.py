@@ -38,10 +38,16 @@ def command(host: str, port: int, python: str = sys.executable) -> list[str]:
 
 
 def service_environment(
-    releases: Path, system: str, public_key: Path, max_rows: int = 1000, workers: int = 1
+    releases: Path,
+    system: str,
+    public_key: Path,
+    max_rows: int = 1000,
+    workers: int = 1,
+    root: Path | None = None,
 ) -> dict[str, str]:
-    """The variables that the service reads."""
+    """The variables that the service reads; `root` is the state folder, by default that of the releases."""
     return {
+        "PERENNIAL_HOME": str(root.absolute() if root else releases.absolute().parent),
         "PERENNIAL_RELEASES": str(releases.absolute()),
         "PERENNIAL_SYSTEM": system,
         "PERENNIAL_PUBLIC_KEY": str(public_key.absolute()),

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perennial.errors import InputError, LedgerError, PerennialError, UnknownNameError
+from perennial.errors import InputError, LedgerError, UnknownNameError
 from perennial.home import Home, home
-from perennial.live import release
+from perennial.live import ledger, release, shelf
 
 if TYPE_CHECKING:
     from perennial.live.bundle import Bundle
+    from perennial.live.ledger import Entry
     from perennial.live.predict import Predictor
-
-logger = logging.getLogger("bento.service")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the service finds what it serves, and how much one request may ask."""
+    """Where the service finds what it serves, how much one request may ask, and how often it looks for releases."""
 
     releases: Path
     system: str | None
     public_key: Path
     max_rows: int
+    watch_s: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class NotReady:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in PERENNIAL_RELEASES, _SYSTEM, _PUBLIC_KEY and _MAX_ROWS; raises InputError."""
+    """The settings in PERENNIAL_RELEASES, _SYSTEM, _PUBLIC_KEY, _MAX_ROWS and _WATCH_S; raises InputError."""
     from perennial.live.sign import PUBLIC
 
     root = (
@@ -64,21 +64,26 @@ def settings(environment: Mapping[str, str]) -> Settings:
         system=environment.get("PERENNIAL_SYSTEM") or None,
         public_key=Path(environment.get("PERENNIAL_PUBLIC_KEY") or root.keys / PUBLIC),
         max_rows=int(max_rows),
+        watch_s=_seconds(environment.get("PERENNIAL_WATCH_S") or "2"),
     )
 
 
-def load(environment: Mapping[str, str]) -> Ready | NotReady:
-    """The release to answer with, its golden rows replayed just now; NotReady wherever that fails."""
+def _seconds(text: str) -> float:
     try:
-        chosen = settings(environment)
-        return Ready(_champion(chosen), chosen.max_rows)
-    except PerennialError as error:
-        logger.error("not ready: %s", error)
-        return NotReady(str(error))
-    except Exception as error:
-        # The process stays up whatever a damaged bundle raises, and tells the reason at /readyz.
-        logger.exception("not ready")
-        return NotReady(f"the release could not be loaded ({type(error).__name__}); see the service's log")
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0.0 < found < math.inf:
+        raise InputError(f"expected PERENNIAL_WATCH_S to be a number of seconds above 0, found {text!r}")
+    return found
+
+
+def released(chosen: Settings, entry: Entry) -> Ready:
+    """The release of a ledger's entry, its golden rows replayed just now; raises PerennialError where it is wrong."""
+    from perennial.live.load import load_predictor
+
+    bundle = shelf.released(chosen.releases, entry, chosen.public_key)
+    return Ready(load_predictor(bundle), chosen.max_rows)
 
 
 def facts(ready: Ready) -> dict[str, Any]:
@@ -100,20 +105,24 @@ def facts(ready: Ready) -> dict[str, Any]:
     }
 
 
-def _champion(chosen: Settings) -> Predictor:
-    from perennial.live.load import load_predictor
+def champion_entry(releases: Path, system: str) -> Entry:
+    """The ledger's entry that says what serves.
 
-    system = chosen.system or _only_system(chosen.releases)
-    bundle = release.champion_bundle(chosen.releases, system, chosen.public_key)
-    if bundle is None:
-        known = [row.system for row in release.status(chosen.releases)]
+    Raises:
+        UnknownNameError: there is no such system.
+        LedgerError: nothing was released yet, or the ledger is broken.
+    """
+    entry = ledger.champion(shelf.history(releases, system))
+    if entry is None:
+        known = [row.system for row in release.status(releases)]
         if system not in known:
             raise UnknownNameError("released system", system, known)
         raise LedgerError(f"{system}: expected a champion to serve, found none; promote a bundle first")
-    return load_predictor(bundle)
+    return entry
 
 
-def _only_system(releases: Path) -> str:
+def only_system(releases: Path) -> str:
+    """The one system with a champion; raises InputError or LedgerError where there are several, or none."""
     rows = release.status(releases)
     systems = [row.system for row in rows if row.version is not None]
     if len(systems) == 1:

@@ -46,7 +46,7 @@ def cli(
     if is_taken(host, port):
         raise InputError(f"expected a free port, found {host}:{port} in use; name another one with --port")
     environment = service_environment(
-        releases, config.system, home().keys / PUBLIC, config.serve.max_rows, workers
+        releases, config.system, home().keys / PUBLIC, config.serve.max_rows, workers, home().root
     )
     bentoml_home = home().root / "bentoml" / str(port)
     bentoml_home.mkdir(parents=True, exist_ok=True)

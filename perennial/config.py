@@ -17,6 +17,7 @@ from perennial.config_backtest import Backtest
 from perennial.config_features import Features
 from perennial.config_promotion import Promotion as Promotion
 from perennial.config_promotion import TooGood as TooGood
+from perennial.config_score import Score
 from perennial.config_search import RandomSearch, Search
 from perennial.config_section import Part, SecretReference, Section, Share, option
 from perennial.config_web import WebSource
@@ -268,6 +269,9 @@ class Config(Section):
     promotion: Promotion = option(Promotion, about="what a challenger must pass")
     bundle: Bundle = option(Bundle, about="what ships")
     serve: Serve = option(Serve, about="where predictions are answered")
+    score: Score | None = option(
+        None, about="which rows of a database of your own are scored; none for no such database"
+    )
     alerts: Alerts = option(Alerts, about="who is told of incidents")
     schedule: Schedule = option(Schedule, about="when things run by themselves")
 

@@ -96,6 +96,21 @@ class StoreError(PerennialError):
         super().__init__(f"store {place}: {found}; {remedy}")
 
 
+class JournalError(PerennialError):
+    """The journal cannot be written or read; `passing` tells whether the same may succeed later."""
+
+    def __init__(self, place: str | Path, found: str, remedy: str, passing: bool = True) -> None:
+        self.found, self.passing = found, passing
+        super().__init__(f"journal {place}: {found}; {remedy}")
+
+
+class DatabaseError(PerennialError):
+    """Somebody's own database failed while its rows were scored; what was written before stays."""
+
+    def __init__(self, place: str, found: str, remedy: str) -> None:
+        super().__init__(f"database {place}: {found}; {remedy}")
+
+
 class ParseError(PerennialError):
     """An answer is not what its feed says it is, so that no row can be read from it."""
 

@@ -69,6 +69,11 @@ class Home:
         return self.root / "searches"
 
     @property
+    def journal(self) -> Path:
+        """Every prediction and its truth, `<system>.sqlite`, and the key that hashes private inputs."""
+        return self.root / "journal"
+
+    @property
     def schedules(self) -> Path:
         """What `run.py schedule` remembers, a folder per system: last runs, pauses, locks."""
         return self.root / "schedules"

@@ -42,6 +42,7 @@ class Column:
         nullable: whether a value may be missing.
         impossible: what becomes of a value outside the range: `reject` the row, or `blank` the value.
         aliases: other names that the same column has in source files and requests.
+        privacy: what the journal keeps of a value: all of it, nothing (`mask`), or a keyed hash (`hash`).
     """
 
     name: str
@@ -55,11 +56,16 @@ class Column:
     nullable: bool = False
     impossible: Literal["reject", "blank"] = "reject"
     aliases: tuple[str, ...] = ()
+    privacy: Literal["", "mask", "hash"] = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(
                 f"column {self.name}: expected a kind among {get_args(Kind)}, found {self.kind!r}"
+            )
+        if self.privacy not in ("", "mask", "hash"):
+            raise ValueError(
+                f"column {self.name}: expected a privacy of mask, hash or none, found {self.privacy!r}"
             )
 
     @property
@@ -149,8 +155,12 @@ class Contract:
         return np.column_stack(encoded) if encoded else np.empty((0, 0))
 
     def as_dict(self) -> dict[str, Any]:
-        """The contract as plain JSON values; `contract_from` reads it back."""
-        return {"system": self.system, "columns": [asdict(c) for c in self.columns]}
+        """The contract as plain JSON values; `contract_from` reads it back.
+
+        A column without `privacy` does not say so, which keeps the fingerprints of contracts that never knew it.
+        """
+        told = [{k: v for k, v in asdict(c).items() if k != "privacy" or v} for c in self.columns]
+        return {"system": self.system, "columns": told}
 
     @property
     def fingerprint(self) -> str:

@@ -58,6 +58,19 @@ def backtest_progress() -> Iterator[Callable[[Refits], None]]:
         yield advance
 
 
+@contextmanager
+def score_progress(table: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to call with how many rows of a table are scored, and how many there are."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(f"score {table}", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def search_facts(now: Standing) -> str:
     """The best draw so far and its score, and what runs now, in one line."""
     best, facts = now.best, []

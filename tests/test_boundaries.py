@@ -119,7 +119,9 @@ def test_a_forbidden_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(forbidden(backward)) == 4
 
 
-@pytest.mark.parametrize("path", sources("bento") + [ROOT / name for name in SERVING], ids=names)
+@pytest.mark.parametrize(
+    "path", sources("bento", "perennial/live/journal") + [ROOT / name for name in SERVING], ids=names
+)
 def test_serving_needs_no_training_library_at_import(path: Path) -> None:
     heavy = {name.split(".")[0] for name in imports(path, top_level_only=True)} & TRAINING_ONLY
     assert not heavy, f"{names(path)} imports {heavy} at module level"

@@ -95,6 +95,7 @@ def test_an_answer_without_an_interval_or_beyond_float64_is_null(predictors: dic
     with np.errstate(over="ignore"):
         answers = as_json_rows(Predictor(open_ended, Huge()).answer_rows(opened.golden["rows"][:1]))
     assert answers[0]["prediction"] is answers[0]["prediction_low"] is answers[0]["prediction_high"] is None
+    assert answers[0]["flag"].endswith("the model's answer to these values is beyond all numbers")
 
 
 def test_no_rows_give_no_answers(predictors: dict[str, Predictor]) -> None:

@@ -23,8 +23,10 @@ from hypothesis import strategies as st
 from releases import build, damage, promote, tables
 
 from bento import state
+from bento.answering import Answering
 from bento.app import App
 from bento.process import Serving, free_port, service_environment, started
+from bento.watch import Standing, watching
 from perennial.errors import PerennialError
 from perennial.live import release
 from perennial.live.load import load_predictor
@@ -36,6 +38,11 @@ from perennial.live.sign import SigningKey, key_pair
 ROOT = Path(__file__).parents[1]
 ROW = {"year": 2015, "mileage": 40_000, "fuel": "Petrol", "serviced": True, "tax": None}
 JSON = {"Content-Type": "application/json"}
+
+
+def loaded(environment: Any) -> Answering | state.NotReady:
+    """What a worker with this environment answers with."""
+    return watching(environment).standing.state
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +358,7 @@ def test_too_much_is_refused(served: Serving) -> None:
 def test_readiness_liveness_and_facts(served: Serving, predictor: Predictor) -> None:
     assert ask(served, None, {}, "/livez", "GET")[0] == 200
     status, _, ready = ask(served, None, {}, "/readyz", "GET")
-    assert (status, ready) == (200, {"ready": True, "model": "prices", "version": "v1"})
+    assert (status, ready) == (200, {"ready": True, "model": "prices", "version": "v1", "trouble": ""})
     status, _, facts = ask(served, None, {}, "/model", "GET")
     assert status == 200
     assert (facts["model"], facts["version"], facts["target"], facts["unit"]) == (
@@ -439,7 +446,8 @@ def call(app: App, body: bytes) -> tuple[int, Any]:
 def test_a_fault_of_ours_is_a_500_without_its_trace(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = App(None, lambda: state.Ready(predictor, 1000))  # type: ignore[arg-type]
+    standing = Standing(Answering(state.Ready(predictor, 1000)))
+    app = App(None, lambda: standing)  # type: ignore[arg-type]
     body = json.dumps(ROW).encode()
     assert call(app, body)[0] == 200
 
@@ -460,10 +468,10 @@ def test_golden_rows_are_replayed_before_it_is_ready(
     releases: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = service_environment(releases, "prices", key.public_path)
-    assert isinstance(state.load(environment), state.Ready)
+    assert isinstance(loaded(environment), Answering)
     real = OnnxModel.raw
     monkeypatch.setattr(OnnxModel, "raw", lambda model, matrix: real(model, matrix) + 0.01)
-    found = state.load(environment)
+    found = loaded(environment)
     assert isinstance(found, state.NotReady)
     assert "golden rows are answered differently" in found.reason
 
@@ -517,7 +525,7 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert (chosen.system, chosen.max_rows) == (None, 1000)
     assert state.settings({"PERENNIAL_RELEASES": "/r", "PERENNIAL_MAX_ROWS": "5"}).max_rows == 5
     for bad in ("0", "-1", "x", "1.5", "²"):
-        answer = state.load({"PERENNIAL_HOME": home, "PERENNIAL_MAX_ROWS": bad})
+        answer = loaded({"PERENNIAL_HOME": home, "PERENNIAL_MAX_ROWS": bad})
         assert isinstance(answer, state.NotReady)
         assert "PERENNIAL_MAX_ROWS" in answer.reason
 
@@ -526,7 +534,7 @@ def test_which_system_serves(releases: Path, key: SigningKey, tmp_path: Path) ->
     base = {"PERENNIAL_RELEASES": str(releases), "PERENNIAL_PUBLIC_KEY": str(key.public_path)}
 
     def reason(**changes: str) -> str:
-        found = state.load({**base, **changes})
+        found = loaded({**base, **changes})
         assert isinstance(found, state.NotReady)
         return found.reason
 
@@ -534,9 +542,9 @@ def test_which_system_serves(releases: Path, key: SigningKey, tmp_path: Path) ->
     assert "did you mean 'prices'" in reason(PERENNIAL_SYSTEM="price")
     assert "expected a champion" in reason(PERENNIAL_RELEASES=str(tmp_path / "none"))
     shutil.copytree(releases / "kinds", tmp_path / "one" / "kinds")
-    only = state.load({**base, "PERENNIAL_RELEASES": str(tmp_path / "one")})
-    assert isinstance(only, state.Ready)
-    assert only.bundle.manifest.system == "kinds"
+    only = loaded({**base, "PERENNIAL_RELEASES": str(tmp_path / "one")})
+    assert isinstance(only, Answering)
+    assert only.names["model"] == "kinds"
     (tmp_path / "one" / "kinds" / "ledger" / "000001.json").write_text("{}")
     assert "000001.json" in reason(PERENNIAL_RELEASES=str(tmp_path / "one"))
 
@@ -554,7 +562,7 @@ class Forbidden(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"forbidden: {{name}}", name=name)
 sys.meta_path.insert(0, Forbidden())
 from bento.service import Predictor
-found = Predictor().state
+found = Predictor().watch.standing.state.ready
 answered = found.predictor.answer_rows([json.loads({json.dumps(json.dumps(ROW))})])
 print(found.bundle.manifest.backend, float(answered.answers.prediction[0]))
 from bentoml._internal.utils.analytics.usage_stats import do_not_track

@@ -10,6 +10,7 @@ from perennial.config import Checks
 from perennial.data.foresight import Prepare, foresight
 from perennial.data.tells import tells
 from perennial.evidence import CheckFinding, CheckReport
+from perennial.learn.copies import copies
 from perennial.learn.leaks import suspects
 from perennial.table import Table
 
@@ -67,10 +68,20 @@ def _leaks(
         message = f"{tell.column}: expected what is known when a row is predicted, found {tell.sentence}"
         yield leak(tell.column, tell.rows, message)
     unit = f" {table.contract.target.unit}" if table.contract.target.unit not in ("", "1") else ""
-    for one in suspects(table, seed):
+    found = suspects(table, seed)
+    for one in found:
         message = (
             f"{one.column}: expected a feature among others, found one that alone predicts "
             f"{table.contract.target.name} with an error of {one.alone:.3g}{unit}, where the best baseline has "
             f"{one.baseline:.3g} and other features together {one.others:.3g}: it looks like a copy of the target"
         )
         yield leak(one.column, len(table), message)
+    named = {one.column for one in found}
+    for copy in copies(table, seed):
+        if copy.column not in named:
+            message = (
+                f"{copy.column}: expected a feature that has to do with other features, found one of which they say "
+                f"{copy.owed:.1%} once {table.contract.target.name} is known, while that says {copy.said:.0%} of "
+                "what they leave open: it looks like a copy of the target with noise"
+            )
+            yield leak(copy.column, len(table), message)

@@ -120,7 +120,8 @@ class _Sample:
     def alone(self, i: int, column: Column) -> float:
         """The error of a curve of one column; infinite where it has too few distinct values to be a copy.
 
-        Of a number also the curve of what it says beyond the baseline: a level that wanders off hides the rest.
+        Of a number also the curves of what it says beyond the baseline: a level that wanders off hides the rest, and
+        a copy may be of the change alone.
         """
         x = self.X[:, i]
         if self.is_number and column.is_numeric:
@@ -130,7 +131,8 @@ class _Sample:
         found = [self.error(self._curve(x, self.y))]
         if self.is_number and column.is_numeric:
             base = self.baseline
-            found.append(self.error(base[self.late] + self._curve(x - base[:, 0], self.y - base)))
+            changes = [self._curve(some, self.y - base) for some in (x - base[:, 0], x)]
+            found += [self.error(base[self.late] + change) for change in changes]
         return min(found)
 
     def _curve(self, x: Floats, y: Floats) -> Floats:
@@ -204,7 +206,7 @@ def _sample(table: Table, seed: int) -> _Sample:
         return blank
     naive = [*_baselines(rows, early, y, is_number)]
     if is_number and moments is not None:
-        naive.append(_last_truth(whole, moments)[chosen][:, None])
+        naive.append(last_truth(whole, moments)[chosen][:, None])
     usable = [answers for answers in naive if np.isfinite(answers).all()]
     best = min(usable, key=lambda answers: blank.error(answers[late]))
     error = blank.error(best[late])
@@ -226,7 +228,7 @@ def _baselines(rows: Table, early: npt.NDArray[np.int64], y: Floats, is_number: 
             yield shares
 
 
-def _last_truth(table: Table, moments: Floats) -> Floats:
+def last_truth(table: Table, moments: Floats) -> Floats:
     """The newest truth before each row was predicted, shape (n_rows,); the oldest of all where there was none.
 
     NaN where there are several truths at a time, as for the cells of a map.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 CHUNK_ROWS = 16_384
+BEYOND = "the model's answer to these values is beyond all numbers"
 
 
 @dataclass(frozen=True)
@@ -49,34 +50,46 @@ class Predictor:
         self.bundle = bundle
         self.model = model
         self._version = bundle.manifest.version
-        self._reader = RowReader(bundle.contract, training_ranges(bundle.reference))
+        self.reader = RowReader(bundle.contract, training_ranges(bundle.reference))
 
     def answer_rows(self, rows: Any, max_rows: int = 1000) -> Answered:
         """The answers to the rows of a request (a list of JSON objects); raises TableError."""
-        return self._answered(self._reader.request(rows, max_rows))
+        return self.answer_parsed(self.reader.request(rows, max_rows))
 
     def answer_columns(self, columns: Mapping[str, Sequence[Any]]) -> Answered:
         """The answers to the rows of a file, given as columns; raises TableError on missing columns."""
-        return self._answered(self._reader.columns(columns))
+        return self.answer_parsed(self.reader.columns(columns))
 
-    def _answered(self, parsed: ParsedRows) -> Answered:
+    def answer_parsed(self, parsed: ParsedRows) -> Answered:
+        """The answers to rows that were read under the bundle's contract."""
         return answer_parsed(parsed, self.model, self.bundle.rule, self._version)
 
 
 def answer_parsed(parsed: ParsedRows, model: Model, rule: AnswerRule, version: str) -> Answered:
     """The answers of a model to parsed rows; invalid rows are blank."""
     answers = answer(raw_in_chunks(model, parsed.matrix, len(rule.classes)), rule, parsed.matrix)
+    flags = parsed.flags
+    if rule.task == "regression" and not np.isfinite(answers.prediction).all():
+        flags = _flagged(flags, ~np.isfinite(answers.prediction) & ~parsed.invalid)
     if parsed.invalid.any():
         answers = _blanked(answers, parsed.invalid)
-    return Answered(answers, parsed.flags, parsed.invalid, version, rule, parsed)
+    return Answered(answers, flags, parsed.invalid, version, rule, parsed)
+
+
+def _flagged(
+    flags: tuple[tuple[str, ...], ...], beyond: npt.NDArray[np.bool_]
+) -> tuple[tuple[str, ...], ...]:
+    return tuple((*texts, BEYOND) if told else texts for texts, told in zip(flags, beyond, strict=True))
 
 
 def raw_in_chunks(model: Model, matrix: npt.NDArray[np.float64], n_classes: int) -> npt.NDArray[np.float64]:
     """The raw outputs for any number of rows, in bounded memory; ONNX Runtime takes a chunk per processor."""
     if not len(matrix):
         return np.empty((0, n_classes) if n_classes else 0)
+    if len(matrix) <= CHUNK_ROWS:
+        return model.raw(matrix)
     chunks = [matrix[start : start + CHUNK_ROWS] for start in range(0, len(matrix), CHUNK_ROWS)]
-    if len(chunks) == 1 or not isinstance(model, OnnxModel):
+    if not isinstance(model, OnnxModel):
         return np.concatenate([model.raw(chunk) for chunk in chunks])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.concatenate(list(pool.map(model.raw, chunks)))
@@ -97,14 +110,18 @@ def _blanked(answers: Answers, invalid: npt.NDArray[np.bool_]) -> Answers:
 
 
 def as_json_rows(answered: Answered) -> list[dict[str, Any]]:
+    """The rows of `json_rows`, each with the `model_version` ("v3") that answered."""
+    return [{**row, "model_version": answered.model_version} for row in json_rows(answered)]
+
+
+def json_rows(answered: Answered) -> list[dict[str, Any]]:
     """One JSON object per row; what cannot be answered is null, never NaN.
 
     Regression: `prediction`, `prediction_low`, `prediction_high` (null without an interval), and for further levels
     the same with the percentage behind, such as `prediction_low_95`; classification:
-    `prediction`, `probabilities` {class: p}. Both: `model_version` ("v3") and `flag` ("" or sentences
-    joined by "; ").
+    `prediction`, `probabilities` {class: p}. Both: `flag` ("" or sentences joined by "; ").
     """
-    n, answers, version = len(answered), answered.answers, answered.model_version
+    n, answers = len(answered), answered.answers
     flags = ["; ".join(texts) for texts in answered.flags]
     predictions = answers.prediction.tolist()
     if answers.probabilities is not None:
@@ -114,7 +131,6 @@ def as_json_rows(answered: Answered) -> list[dict[str, Any]]:
             {
                 "prediction": predictions[i] or None,
                 "probabilities": dict(zip(names, map(finite, shares[i]), strict=True)),
-                "model_version": version,
                 "flag": flags[i],
             }
             for i in range(n)
@@ -124,7 +140,6 @@ def as_json_rows(answered: Answered) -> list[dict[str, Any]]:
         {
             "prediction": finite(predictions[i]),
             **{name: finite(values[i]) for name, values in bounds},
-            "model_version": version,
             "flag": flags[i],
         }
         for i in range(n)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,21 @@ class ParsedRows:
     """n rows as the model takes them.
 
     Attributes:
-        columns: per feature its values as floats of shape (n_rows,), NaN where missing.
-        matrix: the same values, shape (n_rows, n_features), as `Contract.matrix` makes them.
+        names: the features, in the order in which the model takes them.
+        matrix: their values, shape (n_rows, n_features), as `Contract.matrix` makes them; NaN where missing.
         flags: per row the sentences about it, () where there is nothing to say.
         invalid: per row whether it cannot be answered, shape (n_rows,); always False in a request.
     """
 
-    columns: Mapping[str, npt.NDArray[np.float64]]
+    names: tuple[str, ...]
     matrix: Matrix
     flags: tuple[tuple[str, ...], ...]
     invalid: npt.NDArray[np.bool_]
+
+    @cached_property
+    def columns(self) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Per feature its values as floats of shape (n_rows,), NaN where missing."""
+        return {name: self.matrix[:, place] for place, name in enumerate(self.names)}
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -164,9 +170,7 @@ class RowReader:
     def _parsed(
         self, matrix: Matrix, flags: Sequence[tuple[str, ...]], invalid: npt.NDArray[np.bool_]
     ) -> ParsedRows:
-        names = [field.column.name for field in self.fields]
-        columns = {name: matrix[:, place] for place, name in enumerate(names)}
-        return ParsedRows(columns, matrix, tuple(flags), invalid)
+        return ParsedRows(tuple(field.column.name for field in self.fields), matrix, tuple(flags), invalid)
 
 
 def parse_request(

@@ -1,0 +1,116 @@
+"""What callers tell the journal: what really happened, and what devices answered while nobody listened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bento import asked
+from bento.asked import Refused
+from perennial.errors import JournalError, TableError
+from perennial.live.journal.entry import Entry
+from perennial.live.journal.store import Store
+from perennial.live.journal.truth import read_truth, record_truth
+
+MOST_ROWS = 10_000
+FORM = 'expected {"rows": [{"truth": ..., "prediction_id": ...}, ...], "source": ...} or a list of such rows'
+
+
+class JournalRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An `Entry` as a device sends it."""
+
+    prediction_id: str
+    arm: str
+    time_us: int
+    model_version: str
+    inputs: str
+    output: str
+    latency_s: float
+    flag: str = ""
+    quality: str = ""
+    request_id: str = ""
+    row: int = 0
+    unit: str = ""
+    about: str | None = None
+
+
+class Upload(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A batch of a device; `dropped` counts rows that its queue could not hold."""
+
+    device: str
+    system: str
+    entries: list[JournalRow]
+    dropped: int = 0
+
+
+def truth(store: Store, body: bytes) -> dict[str, Any]:
+    """Records truths; counts of new, revised and repeated rows, and the ids that still wait for a prediction.
+
+    Raises:
+        Refused: naming every row that cannot be used, or because the journal cannot be written.
+    """
+    value = asked.parse_json(body)
+    rows, source = (value.get("rows"), value.get("source", "")) if isinstance(value, dict) else (value, "")
+    if (
+        not isinstance(rows, list)
+        or not all(isinstance(row, dict) for row in rows)
+        or not isinstance(source, str)
+    ):
+        raise asked.invalid(f"{FORM}, found something else")
+    if len(rows) > MOST_ROWS:
+        raise Refused(
+            413, "too_large", f"expected at most {MOST_ROWS:,} rows, found {len(rows):,}; send them in parts"
+        )
+    try:
+        done = record_truth(store, read_truth(rows, "body", source), datetime.now(UTC))
+    except TableError as error:
+        raise asked.from_table(error) from None
+    except JournalError as error:
+        raise unavailable(error) from None
+    return {
+        "new": done.new,
+        "revised": done.revised,
+        "repeated": done.repeated,
+        "pending": list(done.pending),
+    }
+
+
+def upload(store: Store, body: bytes) -> dict[str, Any]:
+    """Takes the rows of a device into the journal; a row that is there already changes nothing.
+
+    Raises:
+        Refused: because the batch is no such batch, or the journal cannot be written.
+    """
+    try:
+        batch = msgspec.json.decode(body, type=Upload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise asked.invalid(f"expected a batch of a device's journal rows, found: {error}") from None
+    if batch.system != store.system:
+        raise Refused(
+            409, "wrong_system", f"expected rows of {store.system}, found some of {batch.system[:100]!r}"
+        )
+    if len(batch.entries) > MOST_ROWS:
+        raise Refused(
+            413, "too_large", f"expected at most {MOST_ROWS:,} entries, found {len(batch.entries):,}"
+        )
+    try:
+        store.insert([Entry(*msgspec.structs.astuple(one)) for one in batch.entries])
+    except JournalError as error:
+        if not error.passing:
+            raise asked.invalid(str(error)) from None
+        raise unavailable(error) from None
+    return {"taken": len(batch.entries)}
+
+
+ROUTES: dict[str, Callable[[Store, bytes], dict[str, Any]]] = {"/truth": truth, "/journal": upload}
+"""What takes the body of a POST, by path."""
+
+
+def unavailable(error: JournalError) -> Refused:
+    """The refusal for now: status 503; where the journal is stays between us and the log."""
+    return Refused(
+        503, "journal_unavailable", f"the journal cannot be written now ({error.found}); send it again later"
+    )

@@ -1,0 +1,93 @@
+"""Private inputs never reach the journal: a contract's columns say which are masked or hashed."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from perennial.live.files import write_exclusive
+from perennial.table import Contract
+
+MASKED = "***"
+HASHED = "hmac:"
+KEY_BYTES = 32
+DIGITS = 32
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What becomes of inputs, by every name under which a column may arrive.
+
+    Attributes:
+        columns: `mask` hides a value, `hash` writes its HMAC-SHA256 (RFC 2104), so that equal values stay equal.
+        names: the column's own name of every such name.
+        key: the secret key of the hash; without it, guessing values and hashing them tells nothing.
+    """
+
+    columns: Mapping[str, Literal["mask", "hash"]]
+    names: Mapping[str, str]
+    key: bytes
+
+
+def rules_of(contract: Contract, key: bytes) -> Rules:
+    """The rules for the columns that the contract calls private."""
+    private = {c.name: c.privacy for c in contract.columns if c.privacy}
+    names = {name: own for name, own in contract.names.items() if own in private}
+    return Rules({name: private[own] for name, own in names.items()}, names, key)
+
+
+def masked(rows: Sequence[Mapping[str, Any]], rules: Rules) -> list[Mapping[str, Any]]:
+    """The rows without private values, in their order; a missing value stays missing.
+
+    >>> masked([{"age": 3, "owner": "Ann"}], Rules({"owner": "mask"}, {"owner": "owner"}, b""))
+    [{'age': 3, 'owner': '***'}]
+    """
+    if not rules.columns:
+        return list(rows)
+    return [
+        {
+            name: hidden(value, rules.columns[name], rules.key) if name in rules.columns else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+
+
+def masked_flags(flags: Iterable[str], rules: Rules) -> tuple[str, ...]:
+    """The sentences about a row; of one about a private column only the name is left.
+
+    A sentence begins with the name of its column, and may repeat the value.
+    """
+    own = set(rules.names.values())
+    return tuple(
+        f"{text.split(' ', 1)[0]} was flagged" if text.split(" ", 1)[0] in own else text for text in flags
+    )
+
+
+def hidden(value: Any, how: Literal["mask", "hash"], key: bytes) -> Any:
+    """What is written in place of a private value: None for None, else a text.
+
+    Numbers of equal value hash alike: 1 and 1.0 are one value, "1" is another.
+    """
+    if value is None:
+        return None
+    if how == "mask":
+        return MASKED
+    plain = int(value) if isinstance(value, float) and value.is_integer() else value
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return HASHED + hmac.new(key, text.encode(), "sha256").hexdigest()[:DIGITS]
+
+
+def hash_key(path: Path) -> bytes:
+    """The key in a file, made when it is first asked for; of several processes all get the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):  # another process made it first, and that one counts
+            write_exclusive(path, os.urandom(KEY_BYTES), mode=0o600)
+    return path.read_bytes()

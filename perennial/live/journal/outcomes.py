@@ -1,0 +1,99 @@
+"""Predictions beside what really happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from perennial.live.journal.entry import microseconds, moment_of
+from perennial.live.journal.store import Store
+from perennial.live.journal.tables import tables
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+AT_ONCE = 2_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One prediction with its newest truth.
+
+    `inputs` and `output` are JSON values, times are UTC; the other fields are those of an `Entry`. `truth`,
+    `truth_source` and `truth_known_at` are None where nobody has said yet what happened.
+    """
+
+    prediction_id: str
+    arm: str
+    time: datetime
+    model_version: str
+    inputs: Any
+    output: Any
+    latency_s: float
+    flag: str
+    quality: str
+    request_id: str
+    row: int
+    unit: str
+    about: str | None
+    truth: float | str | bool | None
+    truth_source: str | None
+    truth_known_at: datetime | None
+
+
+def outcomes(store: Store, since: datetime, until: datetime, source: str | None = None) -> Iterator[Outcome]:
+    """The predictions made from `since` until just before `until`, oldest first, in bounded memory.
+
+    Of all truth of a prediction, by its id or by its time and key, what was known last counts; of several known at
+    the same time, what was recorded last. With `source` only that source is asked.
+
+    Raises:
+        JournalError: the journal cannot be read.
+    """
+    with store.connection() as connection:
+        query = _joined(store.system, microseconds(since), microseconds(until), source)
+        result = connection.execution_options(yield_per=AT_ONCE).execute(query)
+        for row in result:
+            yield _outcome(row)
+
+
+def _joined(system: str, since_us: int, until_us: int, source: str | None) -> sa.Select[Any]:
+    import sqlalchemy as sa
+
+    p, t = tables()
+    inner = t.alias()
+    newest = (
+        sa.select(inner.c.seq)
+        .where(
+            inner.c.system == p.c.system,
+            sa.or_(inner.c.prediction_id == p.c.prediction_id, inner.c.about == p.c.about),
+        )
+        .order_by(inner.c.known_us.desc(), inner.c.seq.desc())
+        .limit(1)
+    )
+    if source is not None:
+        newest = newest.where(inner.c.source == source)
+    return (
+        sa.select(p, t.c.value, t.c.source, t.c.known_us)
+        .select_from(p.outerjoin(t, t.c.seq == newest.correlate(p).scalar_subquery()))
+        .where(p.c.system == system, p.c.time_us >= since_us, p.c.time_us < until_us)
+        .order_by(p.c.time_us, p.c.prediction_id, p.c.arm)
+    )
+
+
+def _outcome(row: sa.Row[Any]) -> Outcome:
+    named = dict(row._mapping)
+    del named["system"]
+    value, source, known_us = (named.pop(name) for name in ("value", "source", "known_us"))
+    return Outcome(
+        time=moment_of(named.pop("time_us")),
+        inputs=json.loads(named.pop("inputs")),
+        output=json.loads(named.pop("output")),
+        truth=None if value is None else json.loads(value),
+        truth_source=source,
+        truth_known_at=None if known_us is None else moment_of(known_us),
+        **named,
+    )
