@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -19,22 +19,16 @@ MOST_ROWS = 10_000
 FORM = 'expected {"rows": [{"truth": ..., "prediction_id": ...}, ...], "source": ...} or a list of such rows'
 
 
-class JournalRow(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """An `Entry` as a device sends it."""
-
-    prediction_id: str
-    arm: str
-    time_us: int
-    model_version: str
-    inputs: str
-    output: str
-    latency_s: float
-    flag: str = ""
-    quality: str = ""
-    request_id: str = ""
-    row: int = 0
-    unit: str = ""
-    about: str | None = None
+JournalRow = msgspec.defstruct(
+    "JournalRow",
+    [
+        (name, kind, Entry._field_defaults[name]) if name in Entry._field_defaults else (name, kind)
+        for name, kind in get_type_hints(Entry).items()
+    ],
+    forbid_unknown_fields=True,
+    frozen=True,
+)
+"""An `Entry` as a device sends it: an object with the same fields."""
 
 
 class Upload(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

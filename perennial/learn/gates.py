@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from perennial.evidence import Evaluation, Metric, Reason
 from perennial.learn.compare import holm
 from perennial.learn.measured import Coverage, Measured, SegmentLoss, Segments
+from perennial.live.report.text import p_value_text
 
 if TYPE_CHECKING:
     from perennial.config import Promotion, TooGood
@@ -76,7 +77,7 @@ def _segments(found: Segments | None, rules: Promotion) -> Reason:
 def _segment(line: SegmentLoss, p_value: float) -> str:
     return (
         f"{line.column} {line.value} with {line.loss:.4g} in place of {line.reference:.4g} on {line.rows:,} rows, "
-        f"adjusted p {p_value:.2g}"
+        f"adjusted p {p_value_text(p_value)}"
     )
 
 

@@ -12,6 +12,7 @@ from perennial.learn.compare import holm
 from perennial.learn.gates import gate_reasons
 from perennial.learn.tasks import RULES
 from perennial.live.answer import Task
+from perennial.live.report.text import p_value_text
 
 if TYPE_CHECKING:
     from perennial.config import Promotion
@@ -121,7 +122,7 @@ def _baselines(evaluation: Evaluation, rules: Promotion) -> Iterator[Reason]:
             f"baseline {comparison.b}",
             better,
             f"{evaluation.candidate} {verb} the baseline {comparison.b}: {_numbers(comparison)}, adjusted "
-            f"p {p_value:.2g} at alpha {rules.alpha:g}.",
+            f"p {p_value_text(p_value)} at alpha {rules.alpha:g}.",
         )
 
 
@@ -155,7 +156,7 @@ def _champion(comparison: Comparison | None, same: bool, rules: Promotion) -> Re
         return _reason("champion", True, "There is no other champion to compare with.")
     if comparison is None:
         return _reason("champion", True, "There is no champion yet to compare with.")
-    against = f"Against the champion {comparison.b}: {_numbers(comparison)}, p {comparison.p_value:.2g}"
+    against = f"Against the champion {comparison.b}: {_numbers(comparison)}, p {p_value_text(comparison.p_value)}"
     if comparison.verdict == "not enough data":
         sentence = f"{against}; {comparison.rows:,} rows are not enough data for a verdict."
         return _reason("champion", False, sentence)
@@ -170,7 +171,7 @@ def _champion(comparison: Comparison | None, same: bool, rules: Promotion) -> Re
     behind = comparison.verdict == "worse" or (significant and comparison.difference > 0)
     kept = comparison.difference <= allowed and (not behind or comparison.high <= allowed)
     verdict = "not worse" if kept else "worse"
-    margin = f"{allowed:.3g}, {rules.champion_margin:.3g} of its loss"
+    margin = f"{_told(allowed)}, {rules.champion_margin:.3g} of its loss"
     return _reason("champion", kept, f"{against}; {verdict}, with a margin of {margin}.")
 
 
@@ -230,8 +231,17 @@ def _reason(rule: str, passed: bool, sentence: str) -> Reason:
 
 def _numbers(comparison: Comparison) -> str:
     unit = "" if comparison.unit == "1" else f" {comparison.unit}"
-    bounds = f"[{comparison.low:.3g}, {comparison.high:.3g}]"
+    bounds = f"[{_told(comparison.low)}, {_told(comparison.high)}]"
     return (
-        f"{comparison.loss} differs by {comparison.difference:.3g} {bounds}{unit} "
+        f"{comparison.loss} differs by {_told(comparison.difference)} {bounds}{unit} "
         f"on {comparison.rows:,} rows ({comparison.verdict})"
     )
+
+
+def _told(value: float) -> str:
+    """A number with three digits or more, never with an exponent where it is large.
+
+    >>> _told(-8413.2), _told(0.0064321)
+    ('-8,413', '0.00643')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
