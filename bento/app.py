@@ -14,6 +14,7 @@ from anyio import CapacityLimiter
 from bento import asked, openapi, wire
 from bento.answering import Answering, Exchange
 from bento.asked import Refused
+from bento.guard import Guard
 from bento.metrics import Metrics, of_this_worker
 from bento.received import ROUTES
 from bento.state import NotReady
@@ -40,6 +41,8 @@ OWN_METHODS = {
 METHODS = {**OWN_METHODS, **dict.fromkeys(BENTOML_PATHS, ("GET",))}
 UNKNOWN = "other"
 
+OPEN_TO_ALL = Guard({})
+
 logger = logging.getLogger("bento.service")
 
 
@@ -58,6 +61,7 @@ class App:
         record: is given every exchange with the seconds that it took, before the answer is sent; the answer waits
             for it and carries the headers that it gives.
         received: takes the path and the body of what callers tell the journal, in a thread.
+        guard: who may ask what.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class App:
         ended: Callable[[], None] = lambda: None,
         record: Record | None = None,
         received: Take = _nothing_kept,
+        guard: Guard = OPEN_TO_ALL,
     ) -> None:
         self._inner = inner
         self._standing = standing
@@ -75,6 +80,7 @@ class App:
         self._ended = ended
         self._record = record
         self._received = received
+        self._guard = guard
         self._told: Standing | None = None
         self._one_at_a_time = CapacityLimiter(1)
 
@@ -137,6 +143,7 @@ class App:
         """The answer to a request; None where it is BentoML's to answer."""
         current = standing.state
         path, headers = scope["path"], dict(reversed(scope["headers"]))
+        self._guard.check(path, headers)
         await wire.check_size_and_kind(headers, receive)
         wire.check_route(path, scope["method"], METHODS.get(path))
         if path == "/predict":

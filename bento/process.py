@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bento.guard import tokens_in
 from perennial.errors import PerennialError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,7 +115,8 @@ def started(
             )
         served = Serving(f"http://127.0.0.1:{port}", process, log)
         try:
-            _wait(served, "/readyz" if ready else "/livez", timeout_s)
+            token = tokens_in({**os.environ, **environment}).get("admin", "")
+            _wait(served, "/readyz" if ready else "/livez", timeout_s, token)
             yield served
         finally:
             stop(process)
@@ -133,13 +135,15 @@ def stop(process: subprocess.Popen[bytes], patience_s: float = 10.0) -> int:
     return process.wait()
 
 
-def _wait(served: Serving, path: str, timeout_s: float) -> None:
+def _wait(served: Serving, path: str, timeout_s: float, token: str = "") -> None:
     deadline = time.monotonic() + timeout_s
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(served.url + path, headers=headers)
     while True:
         if served.process.poll() is not None:
             raise _failure(served, f"it ended with exit code {served.process.returncode}")
         try:
-            with urllib.request.urlopen(served.url + path, timeout=5):
+            with urllib.request.urlopen(request, timeout=5):
                 return
         except urllib.error.HTTPError as answer:
             if answer.code == 503:

@@ -4,7 +4,8 @@ Environment: PERENNIAL_RELEASES (default `$PERENNIAL_HOME/releases`, or `.perenn
 PERENNIAL_SYSTEM (needed only where several systems have a champion), PERENNIAL_PUBLIC_KEY (default: the
 public key under `$PERENNIAL_HOME/keys`), PERENNIAL_MAX_ROWS (rows that one request may hold, default 1000),
 PERENNIAL_WATCH_S (seconds between two looks at the ledger, default 2), PERENNIAL_JOURNAL (where predictions are
-kept: a file, postgresql://..., or `off`; default `$PERENNIAL_HOME/journal/SYSTEM.sqlite`). The number of workers is
+kept: a file, postgresql://..., or `off`; default `$PERENNIAL_HOME/journal/SYSTEM.sqlite`), PERENNIAL_TOKEN_PREDICT,
+_TRUTH and _ADMIN (bearer tokens; without any, nobody is asked who he is). The number of workers is
 BentoML's `services.perennial.workers`, 1 unless BENTOML_CONFIG_OPTIONS says more.
 """
 
@@ -24,6 +25,7 @@ from bento.answering import Exchange
 from bento.app import App
 from bento.asked import Refused
 from bento.collector import settle
+from bento.guard import Guard, tokens_in
 from bento.metrics import of_this_worker
 from bento.record import recorder
 from bento.watch import watching
@@ -62,6 +64,7 @@ class DirectService(bentoml.Service):
             self._ended,
             self._recorded,
             self._received,
+            Guard(tokens_in(os.environ)),
         )
 
     async def _recorded(self, exchange: Exchange, seconds: float) -> Headers:

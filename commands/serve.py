@@ -22,19 +22,23 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-remote",
     is_flag=True,
-    help="Listen on an address that others can reach; nobody is asked who he is.",
+    help="Listen where others can reach it although there are no tokens in serve.tokens.",
 )
 def cli(
     config: Config, stack: str, host: str | None, port: int | None, workers: int | None, allow_remote: bool
 ) -> None:
     """Answer predictions over HTTP with the released model, until it is interrupted."""
+    from bento.guard import Guard, variable
     from bento.process import ROOT, command, is_taken, service_environment
     from perennial.errors import InputError, LedgerError
     from perennial.home import home
     from perennial.live import release
     from perennial.live.sign import PUBLIC
 
-    host, port = listening_address(host or config.serve.host, allow_remote), port or config.serve.port
+    tokens = read_tokens(config)
+    is_shut = Guard(tokens).is_shut
+    host = listening_address(host or config.serve.host, allow_remote or is_shut)
+    port = port or config.serve.port
     workers = workers or config.serve.workers
     releases = releases_folder(stack)
     champion = release.champion_bundle(releases, config.system, home().keys / PUBLIC)
@@ -59,8 +63,26 @@ def cli(
     os.execve(
         sys.executable,
         command(host, port),
-        {**os.environ, "BENTOML_HOME": str(bentoml_home), **environment},
+        {
+            **os.environ,
+            "BENTOML_HOME": str(bentoml_home),
+            **environment,
+            **{variable(role): token for role, token in tokens.items()},
+        },
     )
+
+
+def read_tokens(config: Config) -> dict[str, str]:
+    """The secrets behind `serve.tokens`, by role, over those of the environment.
+
+    Raises:
+        ConfigError: a reference names a secret that is not there.
+    """
+    from bento.guard import tokens_in
+    from perennial.config_file import secret
+
+    named = {role: reference for role, reference in config.serve.tokens.model_dump().items() if reference}
+    return tokens_in(os.environ) | {role: secret(reference) for role, reference in named.items()}
 
 
 def listening_address(host: str, allow_remote: bool) -> str:
@@ -75,7 +97,7 @@ def listening_address(host: str, allow_remote: bool) -> str:
         raise InputError(f"expected an IP address to listen on, found {host!r}; try 127.0.0.1") from None
     if not (address.is_loopback or allow_remote):
         raise InputError(
-            f"expected a loopback address, found {host}; the service asks nobody who he is, so pass "
-            "--allow-remote only where something before it does"
+            f"expected a loopback address, found {host}; the service asks nobody who he is, so name tokens in "
+            "serve.tokens, or pass --allow-remote where something before it asks"
         )
     return str(address)

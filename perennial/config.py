@@ -203,6 +203,14 @@ class Bundle(Section):
     )
 
 
+class Tokens(Section):
+    """Secrets that callers send as bearer tokens; without any, nobody is asked who he is."""
+
+    predict: SecretReference | None = option(None, about="who may ask for predictions, such as env:NAME")
+    truth: SecretReference | None = option(None, about="who may tell what really happened")
+    admin: SecretReference | None = option(None, about="who may do all, and read /metrics")
+
+
 class Serve(Section):
     """Where predictions are answered."""
 
@@ -210,6 +218,7 @@ class Serve(Section):
     port: int = option(3000, about="port to listen on", unit="port", ge=1, le=65535)
     workers: int = option(1, about="processes that answer", unit="processes", ge=1)
     max_rows: int = option(1000, about="rows that one request may hold", unit="rows", ge=1)
+    tokens: Tokens = option(Tokens, about="who may ask what")
 
 
 class Alerts(Section):
