@@ -156,7 +156,9 @@ def _champion(comparison: Comparison | None, same: bool, rules: Promotion) -> Re
         return _reason("champion", True, "There is no other champion to compare with.")
     if comparison is None:
         return _reason("champion", True, "There is no champion yet to compare with.")
-    against = f"Against the champion {comparison.b}: {_numbers(comparison)}, p {p_value_text(comparison.p_value)}"
+    against = (
+        f"Against the champion {comparison.b}: {_numbers(comparison)}, p {p_value_text(comparison.p_value)}"
+    )
     if comparison.verdict == "not enough data":
         sentence = f"{against}; {comparison.rows:,} rows are not enough data for a verdict."
         return _reason("champion", False, sentence)
