@@ -16,7 +16,7 @@ from bento.answering import Answering, Exchange
 from bento.asked import Refused
 from bento.guard import Guard
 from bento.metrics import Metrics, of_this_worker
-from bento.received import ROUTES
+from bento.received import ROUTES, nothing_kept
 from bento.state import NotReady
 from bento.watch import Standing
 from bento.wire import Headers, Message, Receive, Scope, Send
@@ -47,7 +47,7 @@ logger = logging.getLogger("bento.service")
 
 
 def _nothing_kept(path: str, body: bytes) -> dict[str, Any]:
-    raise Refused(503, "journal_unavailable", "expected a journal, found that none is kept here")
+    raise nothing_kept()
 
 
 class App:

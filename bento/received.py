@@ -103,6 +103,11 @@ ROUTES: dict[str, Callable[[Store, bytes], dict[str, Any]]] = {"/truth": truth, 
 """What takes the body of a POST, by path."""
 
 
+def nothing_kept() -> Refused:
+    """The refusal of a service that keeps no journal: status 503."""
+    return Refused(503, "journal_unavailable", "expected a journal, found that none is kept here")
+
+
 def unavailable(error: JournalError) -> Refused:
     """The refusal for now: status 503; where the journal is stays between us and the log."""
     return Refused(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -99,8 +98,7 @@ def recorder(environment: Mapping[str, str]) -> Recorder | None:
     address = environment.get(ADDRESS) or ""
     if address == OFF:
         return None
-    chosen = environment.get("PERENNIAL_HOME")
-    return Recorder(address, Home(Path(chosen).absolute()) if chosen else home())
+    return Recorder(address, home(environment))
 
 
 def _text(value: Any) -> str:

@@ -23,10 +23,10 @@ from bentoml._internal.utils.analytics import usage_stats
 
 from bento.answering import Exchange
 from bento.app import App
-from bento.asked import Refused
 from bento.collector import settle
 from bento.guard import Guard, tokens_in
 from bento.metrics import of_this_worker
+from bento.received import nothing_kept
 from bento.record import recorder
 from bento.watch import watching
 from bento.wire import Headers
@@ -73,7 +73,7 @@ class DirectService(bentoml.Service):
 
     def _received(self, path: str, body: bytes) -> dict[str, Any]:
         if self.instance.recorder is None:
-            raise Refused(503, "journal_unavailable", "expected a journal, found that none is kept here")
+            raise nothing_kept()
         return self.instance.recorder.received(self.instance.watch.standing.state.names["model"], path, body)
 
     def _looked(self, swapped: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import InputError, LedgerError, UnknownNameError
-from perennial.home import Home, home
+from perennial.home import home
 from perennial.live import ledger, release, shelf
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     """The settings in PERENNIAL_RELEASES, _SYSTEM, _PUBLIC_KEY, _MAX_ROWS and _WATCH_S; raises InputError."""
     from perennial.live.sign import PUBLIC
 
-    root = (
-        Home(Path(environment["PERENNIAL_HOME"]).absolute()) if environment.get("PERENNIAL_HOME") else home()
-    )
+    root = home(environment)
     max_rows = environment.get("PERENNIAL_MAX_ROWS") or "1000"
     if not (max_rows.isascii() and max_rows.isdigit() and int(max_rows) > 0):
         raise InputError(f"expected PERENNIAL_MAX_ROWS to be a whole number above 0, found {max_rows!r}")

@@ -67,7 +67,7 @@ class Watch:
             NotReady("expected a release to be looked for first, found that none was yet")
         )
         self._chosen, self._load, self._clock = chosen, load, clock
-        self._seen: tuple[str, ...] = ()
+        self._seen: tuple[str, ...] | None = None
         self._retry_at, self._retry_s = 0.0, FIRST_RETRY_S
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -112,7 +112,7 @@ class Watch:
         is_due = bool(self.standing.trouble) and self._clock() >= self._retry_at
         system = self._chosen.system or only_system(self._chosen.releases)
         names = tuple(sorted(shelf.store(self._chosen.releases, system).list()))
-        if names == self._seen and not is_due and self._seen:
+        if names == self._seen and not is_due:
             return
         if names != self._seen:
             self._retry_s = FIRST_RETRY_S

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 DEFAULT_STACK = "local"
 
 
+def set_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --set."""
+    about = "Lay a value over the file; may be repeated."
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=about)(function)
+
+
 def config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --config, --set and --stack; the command gets `config: Config` and `stack: str`."""
 
     @click.option("--config", "config_path", required=True, metavar="FILE", help="The system's YAML file.")
-    @click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Lay a value over the file; may be repeated.",
-    )
+    @set_option
     @stack_option
     @functools.wraps(function)
     def with_config(config_path: str, settings: tuple[str, ...], **options: Any) -> Any:
@@ -46,13 +46,7 @@ def system_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--config", "config_path", metavar="FILE", help="The system's YAML file, instead of SYSTEM."
     )
-    @click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Lay a value over the file; may be repeated.",
-    )
+    @set_option
     @stack_option
     @functools.wraps(function)
     def with_system(

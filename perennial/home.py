@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,6 @@ class Home:
         return self.root / "stacks" / Path(stack).stem
 
 
-def home() -> Home:
-    """The state folder of this process, absolute."""
-    return Home(Path(os.environ.get("PERENNIAL_HOME") or ".perennial").absolute())
+def home(environment: Mapping[str, str] = os.environ) -> Home:
+    """The state folder that an environment names, by default this process's own; absolute."""
+    return Home(Path(environment.get("PERENNIAL_HOME") or ".perennial").absolute())

@@ -108,7 +108,7 @@ def _moments(plan: Plan) -> tuple[str, str, int]:
 def _between(rows: Table, walked: Sequence[Walked], rules: Evaluate, seed: int) -> list[Comparison]:
     """Every further candidate against the first, with adjusted p-values."""
     contenders = [Contender(w.model.candidate, w.model.answers, w.model.rule.classes) for w in walked]
-    rule = walked[0].model.rule
+    rule, origins = walked[0].model.rule, origins_of(rows)
     found = [
         compare_answers(
             one,
@@ -119,7 +119,7 @@ def _between(rows: Table, walked: Sequence[Walked], rules: Evaluate, seed: int) 
             resamples=rules.resamples,
             level=rules.level,
             seed=seed,
-            origins=origins_of(rows),
+            origins=origins,
         )
         for one in contenders[1:]
     ]
