@@ -8,6 +8,7 @@ other. A second run, which finds nothing to do, follows.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -42,6 +43,8 @@ from pathlib import Path
 from perennial.config_score import Score
 from perennial.live.bundle import open_bundle
 from perennial.live.load import load_predictor
+from contextlib import nullcontext
+from perennial.live.scoring.journalled import journalling
 from perennial.live.scoring.score import score_table
 
 score, bundle, key = Score.model_validate_json(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
@@ -49,8 +52,10 @@ predictor = load_predictor(open_bundle(bundle, key))
 process = psutil.Process()
 seen = [process.memory_info().rss]
 start = time.perf_counter(), time.process_time()
-found = score_table(score, predictor, lambda: datetime.now(UTC),
-    progress=lambda done, total: seen.append(process.memory_info().rss))
+kept = journalling("used_cars", sys.argv[4], predictor.bundle.contract) if score.journal else nullcontext()
+with kept as journal:
+    found = score_table(score, predictor, lambda: datetime.now(UTC), journal=journal,
+        progress=lambda done, total: seen.append(process.memory_info().rss))
 print(json.dumps({
     "wall": time.perf_counter() - start[0], "cpu": time.process_time() - start[1], "rows": found.rows,
     "scored": found.scored, "flagged": found.flagged,
@@ -64,6 +69,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks score")
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--into", choices=("table", "columns"), nargs="+", default=["table"])
+    parser.add_argument("--journal", action="store_true", help="score once more, into a journal too")
     parser.add_argument("--batch-rows", type=int, default=None)
     parser.add_argument("--path", type=Path, default=used_cars.LISTINGS)
     parser.add_argument("--keep", type=Path, help="a folder that keeps the model for the next time")
@@ -80,18 +86,21 @@ def main(arguments: list[str]) -> None:
         heads = {"rows": 10, "into": 9, "scored": 11, "wall s": 8, "cpu s": 8, "rows/s": 9}
         heads |= {"before MB": 11, "batch MB": 10, "peak MB": 9}
         print("".join(f"{head:>{width}}" for head, width in heads.items()))
-        for rows in given.rows:
-            for into in given.into:
-                url = given.url or str(Path(folder) / f"{into}_{rows}.sqlite")
-                if given.url is None:
-                    Path(url).touch()
-                name = f"stock_{rows}_{into}"
-                make_stock(url, name, table, rows)
-                score = {"url": url, "table": name, "key": ["id"], "into": {"kind": into}}
-                if given.batch_rows:
-                    score["batch_rows"] = given.batch_rows
-                for _ in range(2):
-                    print(line(measured(score, bundle, kept / "keys" / PUBLIC), into), flush=True)
+        for rows, into, kept_too in itertools.product(
+            given.rows, given.into, (False, True)[: given.journal + 1]
+        ):
+            url = given.url or str(Path(folder) / f"{into}_{rows}_{kept_too}.sqlite")
+            if given.url is None:
+                Path(url).touch()
+            name = f"stock_{rows}_{into}_{kept_too}".lower()
+            make_stock(url, name, table, rows)
+            score = {"url": url, "table": name, "key": ["id"], "into": {"kind": into}, "journal": kept_too}
+            if given.batch_rows:
+                score["batch_rows"] = given.batch_rows
+            journal = Path(folder) / f"{name}.journal"
+            for _ in range(2):
+                found = measured(score, bundle, kept / "keys" / PUBLIC, journal)
+                print(line(found, into) + "  journal" * kept_too, flush=True)
 
 
 def model(config: Config, table: Table, folder: Path) -> Path:
@@ -143,9 +152,9 @@ def make_stock(url: str, name: str, table: Table, rows: int) -> None:
     engine.dispose()
 
 
-def measured(score: dict[str, object], bundle: Path, key: Path) -> dict[str, float]:
+def measured(score: dict[str, object], bundle: Path, key: Path, journal: Path) -> dict[str, float]:
     """The figures of one run in a fresh process; raises RuntimeError with its output where it fails."""
-    command = [sys.executable, "-c", RUN, json.dumps(score), str(bundle), str(key)]
+    command = [sys.executable, "-c", RUN, json.dumps(score), str(bundle), str(key), str(journal)]
     done = subprocess.run(command, cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"scoring failed:\n{done.stdout}\n{done.stderr}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,10 +10,12 @@ import msgspec
 
 from bento import asked, openapi
 from bento.decoder import Decoder, Values
+from bento.forecast.plan import Plan, plan_of
 from bento.state import Ready, facts
 from bento.wire import Headers
 from perennial.errors import TableError
 from perennial.live.predict import Answered, json_rows
+from perennial.live.trial.book import CHAMPION, SHADOW
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Exchange:
         answered: the answers, with the version that gave them.
         body: the answer as it is sent.
         answering: the release that answered.
+        arm: which part of a trial answered.
+        unit: whom a trial assigned to the arm; "" for none.
+        quality: how the answer came about; "" for the usual way.
+        abouts: per row what it is about, where truth comes by time; None where it does not.
     """
 
     prediction_id: str
@@ -39,6 +45,10 @@ class Exchange:
     answered: Answered
     body: bytes
     answering: Answering
+    arm: str = CHAMPION
+    unit: str = ""
+    quality: str = ""
+    abouts: tuple[str, ...] | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -66,9 +76,14 @@ class Answering:
         return facts(self.ready)
 
     @cached_property
+    def plan(self) -> Plan | None:
+        """How it forecasts; None where its system does not."""
+        return plan_of(self.ready.bundle)
+
+    @cached_property
     def document(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        return openapi.document(self.ready)
+        return openapi.document(self.ready, self.plan)
 
     def answer(self, body: bytes, caller_id: str | None) -> Exchange:
         """The answer to any request; raises Refused."""
@@ -95,6 +110,14 @@ class Answering:
             raise asked.from_table(error) from None
         values = self._decoder.ordered(wanted.rows)
         return self._exchange(wanted.prediction_id, wanted.row_ids, values, answered)
+
+    def beside(self, other: Exchange) -> Exchange:
+        """What this release answers to the rows of another one's exchange, in shadow; raises TableError."""
+        rows = other.rows
+        answered = self.ready.predictor.answer_rows(rows, len(rows))
+        values = self._decoder.ordered(rows)
+        exchange = self._exchange(other.prediction_id, other.row_ids, values, answered)
+        return replace(exchange, arm=SHADOW, unit=other.unit)
 
     def _exchange(
         self, prediction_id: str, row_ids: tuple[str, ...], values: list[Values], answered: Answered

@@ -17,14 +17,17 @@ from bento.asked import Refused
 from bento.guard import Guard
 from bento.metrics import Metrics, of_this_worker
 from bento.received import ROUTES, nothing_kept
+from bento.router import ARM_HEADERS, Router, trial_told, unit_of
 from bento.state import NotReady
 from bento.watch import Standing
 from bento.wire import Headers, Message, Receive, Scope, Send
 
 Inner = Callable[[Scope, Receive, Send], Awaitable[None]]
-Answer = tuple[int, bytes, Headers]
+Answer = tuple[int, bytes, Headers] | tuple[int, bytes, Headers, Exchange]
+"""Status, body and headers; behind them the exchange where another release than the champion may have answered."""
 Record = Callable[[Exchange, float], Awaitable[Headers]]
 Take = Callable[[str, bytes], dict[str, Any]]
+Forecasted = Callable[[Answering, bytes, str | None], Exchange]
 
 QUICK_BYTES, CAREFUL_BYTES = 128 * 2**10, 32 * 2**10
 """Bodies up to these sizes are answered, and examined, without a thread of their own."""
@@ -39,11 +42,19 @@ OWN_METHODS = {
     "/": ("GET",),
 }
 METHODS = {**OWN_METHODS, **dict.fromkeys(BENTOML_PATHS, ("GET",))}
+FORECAST_METHODS = {"/forecast": ("POST",), "/observe": ("POST",)}
+"""Of systems that forecast."""
 UNKNOWN = "other"
 
 OPEN_TO_ALL = Guard({})
 
 logger = logging.getLogger("bento.service")
+
+
+def _nothing_forecast(answering: Answering, body: bytes, caller_id: str | None) -> Exchange:
+    raise Refused(
+        404, "not_found", "expected a service that forecasts, found one that does not; see /predict"
+    )
 
 
 def _nothing_kept(path: str, body: bytes) -> dict[str, Any]:
@@ -62,6 +73,8 @@ class App:
             for it and carries the headers that it gives.
         received: takes the path and the body of what callers tell the journal, in a thread.
         guard: who may ask what.
+        forecasted: answers the body of a request for a forecast, in a thread.
+        shadowed: is given every answer of a shadow with the seconds that it took, in a thread.
     """
 
     def __init__(
@@ -73,6 +86,8 @@ class App:
         record: Record | None = None,
         received: Take = _nothing_kept,
         guard: Guard = OPEN_TO_ALL,
+        forecasted: Forecasted = _nothing_forecast,
+        shadowed: Callable[[Exchange, float], None] = lambda exchange, seconds: None,
     ) -> None:
         self._inner = inner
         self._standing = standing
@@ -81,6 +96,8 @@ class App:
         self._record = record
         self._received = received
         self._guard = guard
+        self._forecasted = forecasted
+        self._shadowed = shadowed
         self._told: Standing | None = None
         self._one_at_a_time = CapacityLimiter(1)
 
@@ -88,6 +105,10 @@ class App:
     def metrics(self) -> Metrics:
         """This worker's counters; made when BentoML has named the folder for them."""
         return of_this_worker()
+
+    @cached_property
+    def _router(self) -> Router:
+        return Router(self._shadowed, self.metrics)
 
     def current(self) -> Standing:
         """What answers at this moment."""
@@ -121,10 +142,15 @@ class App:
         if answer is None:
             await self._inner(scope, receive, send)
             return
-        status, body, more = answer
-        self.metrics.request(path if path in OWN_METHODS else UNKNOWN, status, perf_counter() - started)
+        status, body, more, *chosen = answer
+        if chosen:
+            current = chosen[0].answering
+        known = path if path in OWN_METHODS or path in FORECAST_METHODS else UNKNOWN
+        self.metrics.request(known, status, perf_counter() - started, current.names if chosen else None)
         own = current.headers if isinstance(current, Answering) else ()
         await wire.send_json(send, status, body, (*own, *more))
+        if chosen and standing.challenger is not None and path == "/predict":
+            self._router.sent(chosen[0], standing.challenger, standing.trial)
 
     def _telling_of_life(self, send: Send) -> Send:
         async def sending(message: Message) -> None:
@@ -132,6 +158,7 @@ class App:
                 self.current()
                 self._started()
             if message["type"].startswith("lifespan.shutdown"):
+                await anyio.to_thread.run_sync(self._router.stop)
                 await anyio.to_thread.run_sync(self._ended)
             await send(message)
 
@@ -145,10 +172,12 @@ class App:
         path, headers = scope["path"], dict(reversed(scope["headers"]))
         self._guard.check(path, headers)
         await wire.check_size_and_kind(headers, receive)
-        wire.check_route(path, scope["method"], METHODS.get(path))
+        wire.check_route(path, scope["method"], METHODS.get(path) or FORECAST_METHODS.get(path))
         if path == "/predict":
-            return await self._predict(_ready(current), headers, receive, started)
-        if path in ROUTES:
+            return await self._predict(standing, headers, receive, started)
+        if path == "/forecast":
+            return await self._forecast(_ready(current), headers, receive, started)
+        if path in ROUTES or path == "/observe":
             _ready(current)
             return 200, wire.as_json(await self._taken(path, headers, receive)), ()
         if path in BENTOML_PATHS:
@@ -159,29 +188,69 @@ class App:
         if path == "/readyz":
             return (
                 200,
-                wire.as_json({"ready": True, **_ready(current).names, "trouble": standing.trouble}),
+                wire.as_json(
+                    {
+                        "ready": True,
+                        **_ready(current).names,
+                        "trouble": standing.trouble,
+                        **trial_told(standing),
+                    }
+                ),
                 (),
             )
         if path == "/model":
             return 200, wire.as_json(_ready(current).facts), ()
-        return 200, wire.as_json({"paths": sorted(METHODS), "document": "/docs.json"}), ()
+        forecasts = isinstance(current, Answering) and current.plan is not None
+        paths = sorted({**METHODS, **(FORECAST_METHODS if forecasts else {})})
+        return 200, wire.as_json({"paths": paths, "document": "/docs.json"}), ()
 
     async def _predict(
-        self, answering: Answering, headers: dict[bytes, bytes], receive: Receive, started: float
+        self, standing: Standing, headers: dict[bytes, bytes], receive: Receive, started: float
     ) -> Answer:
+        answering, is_trial = _ready(standing.state), standing.challenger is not None
         caller_id = asked.header_id(headers.get(b"x-prediction-id"))
         try:
             wire.check_is_json(headers)
-            exchange = await self._exchange(answering, await wire.read(receive), caller_id)
+            body = await wire.read(receive)
+            if is_trial:
+                exchange = await self._tried(standing, headers, body, caller_id)
+            else:
+                exchange = await self._exchange(answering, body, caller_id)
         except Refused as refused:
             if caller_id is not None:
                 refused.headers += ((b"x-prediction-id", caller_id.encode()),)
             raise
-        self.metrics.rows(len(exchange.row_ids))
-        own_id = (b"x-prediction-id", exchange.prediction_id.encode())
-        if self._record is None:
-            return 200, exchange.body, (own_id,)
-        return 200, exchange.body, (own_id, *await self._record(exchange, perf_counter() - started))
+        self.metrics.answered(exchange)
+        more: Headers = ((b"x-prediction-id", exchange.prediction_id.encode()),)
+        if self._record is not None:
+            more += await self._record(exchange, perf_counter() - started)
+        if is_trial:
+            return 200, exchange.body, more + ARM_HEADERS[exchange.arm], exchange
+        return 200, exchange.body, more
+
+    async def _tried(
+        self, standing: Standing, headers: dict[bytes, bytes], body: bytes, caller_id: str | None
+    ) -> Exchange:
+        """The answer of one of the two releases that are on trial."""
+        return await self._router.answer(
+            _ready(standing.state),
+            standing.challenger,
+            standing.trial,
+            unit_of(headers),
+            lambda answering: self._exchange(answering, body, caller_id),
+        )
+
+    async def _forecast(
+        self, answering: Answering, headers: dict[bytes, bytes], receive: Receive, started: float
+    ) -> Answer:
+        caller_id = asked.header_id(headers.get(b"x-prediction-id"))
+        wire.check_is_json(headers)
+        exchange = await self._in_thread(self._forecasted, answering, await wire.read(receive), caller_id)
+        self.metrics.forecast(exchange)
+        more: Headers = ((b"x-prediction-id", exchange.prediction_id.encode()),)
+        if self._record is not None:
+            more += await self._record(exchange, perf_counter() - started)
+        return 200, exchange.body, more, exchange
 
     async def _taken(self, path: str, headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
         wire.check_is_json(headers)

@@ -112,13 +112,13 @@ def from_table(error: TableError) -> Refused:
     )
 
 
-def header_id(value: bytes | None) -> str | None:
-    """The caller's id from its header; raises Refused where it cannot be used."""
+def header_id(value: bytes | None, name: str = "X-Prediction-Id") -> str | None:
+    """The caller's id from a header; raises Refused where it cannot be used."""
     if value is None:
         return None
     text = value.decode("latin-1")
     if not ID.fullmatch(text):
-        raise invalid(f"expected an X-Prediction-Id of {ID_RULE}")
+        raise invalid(f"expected an {name} of {ID_RULE}")
     return text
 
 

@@ -13,7 +13,9 @@ ROLES = ("predict", "truth", "admin")
 OPEN = frozenset(("/livez",))
 OF_ROLE = {
     "/predict": "predict",
+    "/forecast": "predict",
     "/truth": "truth",
+    "/observe": "truth",
     "/journal": "truth",
     "/metrics": "admin",
     "/schema.json": "admin",

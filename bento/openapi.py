@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from bento.asked import ID, ID_RULE
+from bento.forecast.document import forecast_paths, forecast_schemas
+from bento.forecast.plan import Plan
 from bento.received import MOST_ROWS, Upload
 from bento.state import Ready
 from perennial.live.predict import bound_names
@@ -23,6 +25,7 @@ IDS = (
     "has the request's id; of several rows each has it with `-0`, `-1` and so on behind, unless "
     "`prediction_ids` names one per row."
 )
+UNIT = f"Whom the request is for; read only while two models are on trial, and then {ID_RULE}"
 REFUSALS = {
     "400": "The body breaks the contract; `violations` holds every problem (the first 1,000) with its "
     "row and field.",
@@ -34,7 +37,7 @@ REFUSALS = {
 }
 
 
-def document(ready: Ready | None) -> dict[str, Any]:
+def document(ready: Ready | None, plan: Plan | None = None) -> dict[str, Any]:
     """The OpenAPI document; where nothing is ready, a row is any object and the description says so."""
     if ready is None:
         title, version, note = "perennial", "none", " No release answers here at the moment; see /readyz."
@@ -54,8 +57,8 @@ def document(ready: Ready | None) -> dict[str, Any]:
             "version": version,
             "description": f"Predictions by {title} {version}.{note}",
         },
-        "paths": _paths(),
-        "components": {"schemas": _schemas(row, rows, ready)},
+        "paths": _paths() | (forecast_paths(plan) if plan else {}),
+        "components": {"schemas": _schemas(row, rows, ready) | (forecast_schemas(plan) if plan else {})},
     }
 
 
@@ -77,13 +80,8 @@ def _paths() -> dict[str, Any]:
                 "summary": "Predict for one row or many.",
                 "description": f"{FORMS}\n\n{IDS}",
                 "parameters": [
-                    {
-                        "name": "X-Prediction-Id",
-                        "in": "header",
-                        "required": False,
-                        "description": "The caller's own id of this request",
-                        "schema": _ref("PredictionId"),
-                    }
+                    _header("X-Prediction-Id", "The caller's own id of this request", _ref("PredictionId")),
+                    _header("X-Unit-Id", UNIT, {"type": "string"}),
                 ],
                 "requestBody": {
                     "required": True,
@@ -146,6 +144,7 @@ def _schemas(row: dict[str, Any], max_rows: int, ready: Ready | None) -> dict[st
             predictions={"type": "array", "items": _ref("Prediction")},
         ),
         "Ready": _object(
+            {"trial": {"type": "object", "description": "the trial that runs, with its own `trouble`"}},
             ready={"const": True},
             model={"type": "string"},
             version={"type": "string"},
@@ -220,8 +219,13 @@ def _prediction(ready: Ready | None) -> dict[str, Any]:
     return _object(prediction=number, **dict.fromkeys(bound_names(rule), bound), **common)
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": list(properties), "properties": properties}
+def _object(optional: dict[str, Any] | None = None, /, **properties: Any) -> dict[str, Any]:
+    named = {**properties, **(optional or {})}
+    return {"type": "object", "required": list(properties), "properties": named}
+
+
+def _header(name: str, about: str, schema: dict[str, str]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": about, "schema": schema}
 
 
 def _ref(name: str) -> dict[str, str]:

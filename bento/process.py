@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bento.guard import tokens_in
+from bento.tls import Pair
 from perennial.errors import PerennialError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,9 +34,10 @@ class Serving:
     log: Path
 
 
-def command(host: str, port: int, python: str = sys.executable) -> list[str]:
-    """The command that serves `SERVICE`; to be run in `ROOT`."""
-    return [python, "-m", "bentoml", "serve", SERVICE, "--host", host, "--port", str(port)]
+def command(host: str, port: int, python: str = sys.executable, tls: Pair | None = None) -> list[str]:
+    """The command that serves `SERVICE`, over TLS where a pair is given; to be run in `ROOT`."""
+    pair = ["--ssl-certfile", str(tls.certificate), "--ssl-keyfile", str(tls.key)] if tls else []
+    return [python, "-m", "bentoml", "serve", SERVICE, "--host", host, "--port", str(port), *pair]
 
 
 def service_environment(

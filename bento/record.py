@@ -13,7 +13,8 @@ from bento.received import ROUTES
 from bento.wire import Headers
 from perennial.home import Home, home
 from perennial.live.journal.entries import entries_of
-from perennial.live.journal.masking import Rules, hash_key, rules_of
+from perennial.live.journal.entry import Entry
+from perennial.live.journal.masking import Rules, key_for, rules_of
 from perennial.live.journal.receipt import Stats
 from perennial.live.journal.store import Store, open_store
 from perennial.live.journal.writer import Writer
@@ -37,12 +38,23 @@ class Recorder:
 
     def __init__(self, address: str, root: Home) -> None:
         self._address, self._root = address, root
+        self._system = ""
         self._writer: Writer | None = None
-        self._rules: tuple[Answering, Rules] | None = None
+        self._rules: dict[Answering, Rules] = {}
 
     async def __call__(self, exchange: Exchange, seconds: float) -> Headers:
         """Headers that say whether the answer is on disk; waits for that no longer than the writer does."""
-        entries = entries_of(
+        receipt = await self._opened(exchange.answering).put(self.entries(exchange, seconds))
+        return WRITTEN if receipt.written else NOT_WRITTEN
+
+    def beside(self, entries: list[Entry]) -> None:
+        """Has the writer take entries that no caller waits for; belongs to the event loop."""
+        if self._writer is not None:
+            self._writer.put(entries)
+
+    def entries(self, exchange: Exchange, seconds: float) -> list[Entry]:
+        """An exchange as the journal keeps it; may be called in any thread."""
+        return entries_of(
             exchange.rows,
             exchange.predictions,
             exchange.answered.flags,
@@ -52,14 +64,16 @@ class Recorder:
             exchange.answered.model_version,
             time.time_ns() // 1000,
             seconds,
+            arm=exchange.arm,
+            unit=exchange.unit,
+            quality=exchange.quality,
+            abouts=exchange.abouts,
             encode=_text,
         )
-        receipt = await self._opened(exchange.answering).put(entries)
-        return WRITTEN if receipt.written else NOT_WRITTEN
 
     def received(self, system: str, path: str, body: bytes) -> dict[str, Any]:
         """What a caller tells the journal (see `bento.received`); blocks. Raises Refused."""
-        store = self._store(system)
+        store = self.store(system)
         try:
             return ROUTES[path](store, body)
         finally:
@@ -70,6 +84,10 @@ class Recorder:
         """What the writer has done; None before the first answer."""
         return self._writer.stats if self._writer else None
 
+    def trouble(self) -> tuple[str, str] | None:
+        """Whose journal it is and why it cannot be written now, "" where it can; None before the first answer."""
+        return (self._system, self._writer.stats.down) if self._writer else None
+
     def stop(self) -> None:
         """Writes what waits, then closes the journal; blocks."""
         if self._writer:
@@ -77,20 +95,23 @@ class Recorder:
 
     def _opened(self, answering: Answering) -> Writer:
         if self._writer is None:
-            self._writer = Writer(self._store(answering.names["model"]))
+            self._system = answering.names["model"]
+            self._writer = Writer(self.store(self._system))
             self._writer.start()
         return self._writer
 
-    def _store(self, system: str) -> Store:
+    def store(self, system: str) -> Store:
+        """The journal of a system, opened for the caller alone."""
         return open_store(system, self._address or self._root.journal / f"{system}.sqlite")
 
     def _rules_of(self, answering: Answering) -> Rules:
-        if self._rules is None or self._rules[0] is not answering:
+        rules = self._rules.get(answering)
+        if rules is None:
             contract = answering.ready.bundle.contract
-            private = any(column.privacy for column in contract.columns)
-            key = hash_key(self._root.journal / "hash.key") if private else b""
-            self._rules = answering, rules_of(contract, key)
-        return self._rules[1]
+            rules = rules_of(contract, key_for(contract, self._root.journal))
+            # Of two releases on trial each has its own; those that answered before them are forgotten.
+            self._rules = {**dict(list(self._rules.items())[-1:]), answering: rules}
+        return rules
 
 
 def recorder(environment: Mapping[str, str]) -> Recorder | None:

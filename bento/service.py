@@ -4,15 +4,21 @@ Environment: PERENNIAL_RELEASES (default `$PERENNIAL_HOME/releases`, or `.perenn
 PERENNIAL_SYSTEM (needed only where several systems have a champion), PERENNIAL_PUBLIC_KEY (default: the
 public key under `$PERENNIAL_HOME/keys`), PERENNIAL_MAX_ROWS (rows that one request may hold, default 1000),
 PERENNIAL_WATCH_S (seconds between two looks at the ledger, default 2), PERENNIAL_JOURNAL (where predictions are
-kept: a file, postgresql://..., or `off`; default `$PERENNIAL_HOME/journal/SYSTEM.sqlite`), PERENNIAL_TOKEN_PREDICT,
-_TRUTH and _ADMIN (bearer tokens; without any, nobody is asked who he is). The number of workers is
-BentoML's `services.perennial.workers`, 1 unless BENTOML_CONFIG_OPTIONS says more.
+kept: a file, postgresql://..., or `off`; default `$PERENNIAL_HOME/journal/SYSTEM.sqlite`),
+PERENNIAL_JOURNAL_KEEP_DAYS and _KEEP_MB (what it may hold; 0 for no limit), PERENNIAL_ALERTS (references such as
+`env:NAME` to who is told that it cannot be written), PERENNIAL_TOKEN_PREDICT, _TRUTH and _ADMIN (bearer tokens;
+without any, nobody is asked who he is), PERENNIAL_LATE_HOURS (how much older than usual the history of a forecast
+may be, default 6). The number of workers is BentoML's `services.perennial.workers`, 1 unless
+BENTOML_CONFIG_OPTIONS says more.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import bentoml
@@ -21,19 +27,24 @@ from _bentoml_impl.server.allocator import ResourceAllocator
 from bentoml._internal.context import server_context
 from bentoml._internal.utils.analytics import usage_stats
 
-from bento.answering import Exchange
+from bento.answering import Answering, Exchange
 from bento.app import App
 from bento.collector import settle
+from bento.forecast.wiring import forecaster, late_in
 from bento.guard import Guard, tokens_in
 from bento.metrics import of_this_worker
+from bento.minding import check, minding
 from bento.received import nothing_kept
 from bento.record import recorder
+from bento.supervision import look_often
 from bento.watch import watching
 from bento.wire import Headers
+from perennial.errors import InputError
 
 # BentoML reports its use to its makers unless told not to, and remembers what it was first told.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 usage_stats.do_not_track.cache_clear()
+look_often()
 
 logger = logging.getLogger("bento.service")
 
@@ -55,6 +66,20 @@ class DirectService(bentoml.Service):
         self.instance = super().__call__()
         return self.instance
 
+    def inject_config(self) -> None:
+        """Lays this service's settings over BentoML's; ends the program, in one sentence, where one is wrong.
+
+        BentoML calls it before it starts workers, which it would start again and again after a failure.
+        """
+        try:
+            Guard(tokens_in(os.environ))
+            check(os.environ)
+            late_in(os.environ)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201
+            raise SystemExit(error.exit_code) from None
+        super().inject_config()
+
     def to_asgi(self, is_main: bool = True) -> App:
         """The application of one worker."""
         return App(
@@ -65,13 +90,29 @@ class DirectService(bentoml.Service):
             self._recorded,
             self._received,
             Guard(tokens_in(os.environ)),
+            shadowed=self._shadowed,
+            forecasted=self._forecasted,
         )
+
+    def _shadowed(self, exchange: Exchange, seconds: float) -> None:
+        recorder = self.instance.recorder
+        if recorder is not None:
+            self._loop.call_soon_threadsafe(recorder.beside, recorder.entries(exchange, seconds))
 
     async def _recorded(self, exchange: Exchange, seconds: float) -> Headers:
         recorder = self.instance.recorder
         return () if recorder is None else await recorder(exchange, seconds)
 
+    def _forecasted(self, answering: Answering, body: bytes, caller_id: str | None) -> Exchange:
+        return self.instance.forecaster.forecast(answering, body, caller_id, datetime.now(UTC))
+
     def _received(self, path: str, body: bytes) -> dict[str, Any]:
+        if path == "/observe":
+            told = self.instance.forecaster.observe(
+                self.instance.watch.standing.state, body, datetime.now(UTC)
+            )
+            of_this_worker().observed(told["new"] + told["revised"])
+            return told
         if self.instance.recorder is None:
             raise nothing_kept()
         return self.instance.recorder.received(self.instance.watch.standing.state.names["model"], path, body)
@@ -79,17 +120,27 @@ class DirectService(bentoml.Service):
     def _looked(self, swapped: bool) -> None:
         if swapped:
             settle()
-        if self.instance.recorder is not None and (stats := self.instance.recorder.stats) is not None:
-            of_this_worker().journal(stats)
+        self._shown()
+
+    def _shown(self) -> None:
+        metrics, recorder = of_this_worker(), self.instance.recorder
+        metrics.stands(self.instance.watch.standing)
+        metrics.looked()
+        if recorder is not None and (stats := recorder.stats) is not None:
+            metrics.journal(stats)
 
     def _ended(self) -> None:
         self.instance.watch.stop()
+        self.instance.minding.stop()
         if self.instance.recorder is not None:
             self.instance.recorder.stop()
+        self._shown()
 
     def _started(self) -> None:
+        self._loop = asyncio.get_running_loop()
         settle()
         self.instance.watch.start(self._looked)
+        self.instance.minding.start()
         if server_context.worker_index in (None, 1):
             workers, _ = ResourceAllocator().get_worker_env(self)
             megabytes = psutil.Process().memory_info().rss / 1e6
@@ -109,3 +160,5 @@ class Predictor:
     def __init__(self) -> None:
         self.watch = watching(os.environ)
         self.recorder = recorder(os.environ)
+        self.forecaster = forecaster(os.environ, lambda: self.watch.standing, self.recorder)
+        self.minding = minding(self.recorder, lambda: self.watch.standing, os.environ)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ from commands.options import config_options
 if TYPE_CHECKING:
     from perennial.config import Config
     from perennial.live.answer import AnswerRule
-    from perennial.live.scoring.reviews import Reviewed
     from perennial.live.scoring.stock import Stock
 
 
@@ -63,37 +61,25 @@ def export_command(config: Config, stack: str, output: str, rows: int, again: bo
 def import_command(config: Config, stack: str, source: str, reviewer: str | None) -> None:
     """Take reviews from a CSV file into the table perennial_reviews of the same database: all rows or none."""
     from commands.score import score_section
+    from perennial.live.journal.address import OFF, resolved
     from perennial.live.release import whoami
     from perennial.live.scoring.review_file import read_reviews
     from perennial.live.scoring.reviews import keep_reviews, review_truths
+    from perennial.live.scoring.telling import tell_journal
 
     section = score_section(config)
     with scored_stock(config, stack) as (stock, rule):
         reviews, blank = read_reviews(Path(source), stock, rule)
         who, now = reviewer or whoami(), datetime.now(UTC)
         kept = keep_reviews(stock.engine, config.system, stock.name, reviews, who, now)
-        tell_journal(config.system, review_truths(stock.engine, config.system, stock.name), now)
+        truths = review_truths(stock.engine, config.system, stock.name)
+        address = resolved(config.journal.address)
+        if address != OFF:
+            tell_journal(config.system, truths, now, address)
     click.echo(
         f"imported {len(reviews):,} reviews of {section.table}: {kept.new:,} new, {kept.changed:,} changed, "
         f"{kept.repeated:,} known already; {blank:,} rows without a verdict"
     )
-
-
-def tell_journal(system: str, reviews: Iterable[Reviewed], now: datetime) -> None:
-    """Records reviews as truth of a source of their own; what the journal knows already changes nothing."""
-    from perennial.live.journal.entry import about, microseconds
-    from perennial.live.journal.store import open_store
-    from perennial.live.journal.truth import Truth, record_truth
-
-    truths = [
-        Truth(r.value, about=about(r.time, r.key), known_us=microseconds(r.known_at), source=r.source)
-        for r in reviews
-    ]
-    store = open_store(system, os.environ.get("PERENNIAL_JOURNAL"))
-    try:
-        record_truth(store, truths, now)
-    finally:
-        store.close()
 
 
 @contextmanager

@@ -51,6 +51,16 @@ def run_scoring(config: Config, section: Score, stack: str, version: str, again:
     from pipelines.scoring import scoring
 
     releases = str(releases_folder(stack))
-    done = run(f"{config.system}-scoring", stack, scoring, config.system, section, releases, version, again)
+    done = run(
+        f"{config.system}-scoring",
+        stack,
+        scoring,
+        config.system,
+        section,
+        releases,
+        version,
+        again,
+        config.journal.address,
+    )
     found: Scored = done.steps["score"].output.load()
     return found

@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,20 @@ SHOWN = 10
     metavar="FILE",
     help="CSV or JSON lines; .gz too.",
 )
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    help="The system's YAML file, which also says where its journal is.",
+)
 @click.option("--system", metavar="NAME", help="Whose predictions. Default: the only system with a journal.")
 @click.option("--source", default="file", show_default=True, metavar="NAME", help="Who says so.")
 @click.option(
     "--journal",
     metavar="ADDRESS",
-    help="A file or a postgresql:// URL. Default: PERENNIAL_JOURNAL, else the state folder.",
+    help="A file or a postgresql:// URL. Default: that of the config, PERENNIAL_JOURNAL, or the state folder.",
 )
-def cli(path: Path, system: str | None, source: str, journal: str | None) -> None:
+def cli(path: Path, config_path: str | None, system: str | None, source: str, journal: str | None) -> None:
     """Say what really happened, beside what was predicted.
 
     A row holds `truth` and either `prediction_id` (with `row` for a request of several rows) or `time` and the key
@@ -41,12 +46,18 @@ def cli(path: Path, system: str | None, source: str, journal: str | None) -> Non
     """
     from datetime import UTC, datetime
 
-    from perennial.live.journal.store import open_store
+    from commands.options import read_config
+    from perennial.live.journal.address import open_journal, resolved
     from perennial.live.journal.truth import read_truth, record_truth
 
+    if config_path and system:
+        raise click.UsageError("expected --config or --system, found both")
     truths = read_truth(read_rows(path), str(path), source)
-    address = journal or os.environ.get("PERENNIAL_JOURNAL")
-    store = open_store(system or only_system(address), address)
+    address = resolved(journal or "")
+    if config_path:
+        config = read_config(config_path)
+        system, address = config.system, resolved(journal or config.journal.address)
+    store = open_journal(system or only_system(address), address)
     try:
         done = record_truth(store, truths, datetime.now(UTC))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ class FittedModelMaterializer(BaseMaterializer):
         with self.artifact_store.open(f"{self.uri}/model.skops", "rb") as file:
             stored = file.read()
         facts |= {"contract": contract_from(facts["contract"]), "rule": rule_from(facts["rule"])}
-        return FittedModel(estimator=load_skops(stored), skops=stored, **facts)
+        return FittedModel(estimator=_estimator(stored), skops=stored, **facts)
 
     def save(self, data: FittedModel) -> None:
         """Writes the model."""
@@ -45,6 +46,12 @@ class FittedModelMaterializer(BaseMaterializer):
     def extract_metadata(self, data: FittedModel) -> dict[str, Any]:
         """What was fitted, and how long it took."""
         return {"candidate": data.candidate, "parameters": dict(data.parameters), "fit_seconds": data.seconds}
+
+
+@lru_cache(maxsize=1)
+def _estimator(stored: bytes) -> Any:
+    """The estimator of a skops file. Several steps of a run load the same one, and none changes it."""
+    return load_skops(stored)
 
 
 def _facts(model: FittedModel) -> dict[str, Any]:

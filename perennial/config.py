@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from perennial.config_backtest import Backtest
 from perennial.config_features import Features
+from perennial.config_journal import Journal
 from perennial.config_promotion import Promotion as Promotion
 from perennial.config_promotion import TooGood as TooGood
 from perennial.config_score import Score
@@ -166,6 +167,15 @@ class Learn(Section):
     )
 
 
+class Recent(Section):
+    """Intervals of forecasts follow how those of the last days held, once their truth is known."""
+
+    days: float = option(90.0, about="how far back forecasts count", unit="days", gt=0)
+    delay_hours: float = option(
+        24.0, about="how long after the time that a row is about its truth is known", unit="h", ge=0
+    )
+
+
 class Evaluate(Section):
     """How the numbers and their intervals are made."""
 
@@ -176,6 +186,9 @@ class Evaluate(Section):
         about="nominal coverages of the prediction intervals, the main one first",
         unit="1",
         min_length=1,
+    )
+    recent: Recent | None = option(
+        None, about="makes intervals follow how the last ones held; none leaves them as they were learned"
     )
 
     @field_validator("prediction_levels")
@@ -218,7 +231,18 @@ class Serve(Section):
     port: int = option(3000, about="port to listen on", unit="port", ge=1, le=65535)
     workers: int = option(1, about="processes that answer", unit="processes", ge=1)
     max_rows: int = option(1000, about="rows that one request may hold", unit="rows", ge=1)
+    late_hours: float = option(
+        6.0,
+        about="how much older than usual the newest value of a history may be before a forecast falls back",
+        unit="h",
+        ge=0,
+        le=8784,
+    )
     tokens: Tokens = option(Tokens, about="who may ask what")
+    tls_certificate: str | None = option(
+        None, about="file of the TLS certificate, in PEM; none speaks plain HTTP"
+    )
+    tls_key: str | None = option(None, about="file of its private key, in PEM and without a password")
 
 
 class Alerts(Section):
@@ -278,6 +302,7 @@ class Config(Section):
     promotion: Promotion = option(Promotion, about="what a challenger must pass")
     bundle: Bundle = option(Bundle, about="what ships")
     serve: Serve = option(Serve, about="where predictions are answered")
+    journal: Journal = option(Journal, about="what is kept of predictions, and for how long")
     score: Score | None = option(
         None, about="which rows of a database of your own are scored; none for no such database"
     )

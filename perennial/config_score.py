@@ -55,6 +55,9 @@ class Score(Section):
     columns: dict[str, str] = option({}, about="stock column -> contract column, where the names differ")
     where: str = option("", about="SQL condition of the rows to score, such as sold = 0; none for all")
     into: Into = option(lambda: IntoTable(kind="table"), about="where scores go")
+    journal: bool = option(
+        False, about="whether scores are predictions of the journal too, so that reviews meet them there"
+    )
     batch_rows: int = option(
         32_768, about="rows that are read, predicted and written at once", unit="rows", ge=1, le=200_000
     )

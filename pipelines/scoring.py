@@ -11,7 +11,7 @@ from steps.score import score
 
 
 @pipeline(name="scoring", enable_cache=False, execution_mode=ExecutionMode.FAIL_FAST)
-def scoring(system: str, section: Score, releases: str, version: str, again: bool) -> None:
+def scoring(system: str, section: Score, releases: str, version: str, again: bool, journal: str) -> None:
     """Scores of one stock table.
 
     Args:
@@ -20,5 +20,6 @@ def scoring(system: str, section: Score, releases: str, version: str, again: boo
         releases: the folder of bundles and ledgers.
         version: the release that scores, such as v3.
         again: score every row, whether or not it has this score.
+        journal: the config's journal.address, for `section.journal`.
     """
-    score(system, section, releases, version, again)
+    score(system, section, releases, version, again, journal)

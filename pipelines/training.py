@@ -51,7 +51,8 @@ def training(
     table, checks = check(dataset, system, config.source, config.features, config.checks, seed)
     train, holdout = split(table, config.split, seed)
     found = search(train, system, config.split, config.learn, seed, compute)
-    model = fit(train, found, config.split, config.learn, system, config.evaluate.prediction_levels, seed)
+    rules = config.evaluate
+    model = fit(train, found, config.split, config.learn, system, rules.prediction_levels, seed, rules.recent)
     evaluation = evaluate(model, train, holdout, system, config.evaluate, config.learn, seed)
     bundle = package(model, train, holdout, evaluation, dataset, config, digests, releases)
     judgement = judge(

@@ -23,7 +23,7 @@ from perennial.learn.backtest.walked import backtest as walk_through
 from perennial.learn.backtest.walked import naive_contenders
 from perennial.table import Table
 from steps.progress import backtest_progress
-from steps.residuals import folds_for
+from steps.residuals import folds_for, follows
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ def plan_of(table: Table, config: Config) -> Plan:
         seed=seed,
         folds_of=lambda train, one: folds_for(train, *one, split, learn.folds, seed),
         horizon=systems.get(config.system).horizon,
+        recent=follows(config.evaluate.recent),
     )
 
 

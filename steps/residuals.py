@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from perennial import config
 from perennial.config import Split
 from perennial.data import splits
 from perennial.learn.candidates import is_whole
+from perennial.live.answer import Recent
 from perennial.table import Table
 
 
@@ -20,3 +22,8 @@ def folds_for(
     if train.contract.target.is_numeric and not is_whole(candidate, parameters):
         return splits.residual_folds(train, rules, n, seed)
     return splits.folds(train, rules, n, seed)
+
+
+def follows(rules: config.Recent | None) -> Recent | None:
+    """How intervals follow the last ones, as a model keeps it."""
+    return None if rules is None else Recent(rules.days, rules.delay_hours)

@@ -13,15 +13,17 @@ LEAVES = {
     *("config", "config_section", "config_web", "config_file", "config_stack"),
 }
 ROOMS = ("systems", "data", "learn", "live")
-TOP = ("perennial", "steps", "pipelines", "materializers", "bento", "dashboard", "demo", "commands")
+TOP = ("perennial", "steps", "pipelines", "materializers", "bento", "dashboard", "demo", "commands", "ops")
 MAY_IMPORT = {
     "perennial": {"perennial"},
     "materializers": {"perennial", "materializers"},
     "steps": {"perennial", "steps"},
     "pipelines": {"perennial", "steps", "materializers", "pipelines"},
     "bento": {"perennial", "bento"},
+    "dashboard": {"perennial", "dashboard"},
     "demo": {"perennial", "bento", "demo"},
-    "commands": {"perennial", "pipelines", "bento", "demo", "commands"},
+    "commands": {"perennial", "pipelines", "bento", "dashboard", "demo", "commands"},
+    "ops": {"perennial", "ops"},
 }
 FOREIGN = {"zenml", "mlflow", "bentoml", "streamlit"}
 SERVING = (

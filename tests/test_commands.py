@@ -19,18 +19,32 @@ from tests.project import ROOT, SMALL, Project
 
 CONFIG = "configs/synthetic.yaml"
 COMMANDS = (
-    *("demo", "collect", "data", "train", "backtest", "schedule", "promote", "rollback", "serve", "predict"),
-    *("truth", "score", "review", "status", "leaderboard", "compare", "alerts", "dashboard", "config"),
-    *("stack", "doctor"),
+    *(
+        "demo",
+        "collect",
+        "data",
+        "train",
+        "backtest",
+        "schedule",
+        "promote",
+        "rollback",
+        "ab",
+        "serve",
+        "predict",
+    ),
+    *("truth", "journal", "score", "review", "status", "leaderboard", "compare", "alerts", "ui", "dashboard"),
+    *("config", "stack", "doctor"),
 )
 TAKE_A_CONFIG = (
     *("collect", "data log", "data show", "data diff", "data export", "train", "backtest", "schedule"),
     *("promote", "rollback", "serve", "predict", "config show", "leaderboard", "compare"),
-    *("score", "review export", "review import"),
+    *("ab start", "ab stop", "ab report", "ab promote"),
+    *("score", "review export", "review import", "ui", "journal status", "journal prune"),
 )
 ALL = (
     *("", *COMMANDS, "config show", "config schema", "stack list", "stack check"),
     *("data log", "data show", "data diff", "data export", "review export", "review import"),
+    *("journal status", "journal prune", "ab start", "ab stop", "ab report", "ab promote"),
 )
 HEAVY = {
     "zenml",
@@ -110,7 +124,7 @@ def test_whatever_takes_a_config_takes_settings_and_a_stack(name: str) -> None:
 def test_nothing_else_takes_a_config() -> None:
     groups = {"config", "stack", "data", "review"}
     found = {n for n in ALL[1:] if n not in groups and "--config" in options(n)}
-    assert found == {*TAKE_A_CONFIG, "alerts"}  # incidents are the same on every stack
+    assert found == {*TAKE_A_CONFIG, "alerts", "truth"}  # incidents are the same on every stack, and truth
 
 
 def test_status_and_config_show_stay_light(project: Project) -> None:

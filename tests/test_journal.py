@@ -221,8 +221,8 @@ def test_truth_that_cannot_be_used_is_named_with_its_row(row: dict[str, object],
 def test_pruning_by_age_takes_the_oldest_with_their_truth(store: Store) -> None:
     store.insert([entry(str(i), NOW - timedelta(days=i)) for i in range(10)])
     old = NOW - timedelta(days=9)
-    said(store, *({"prediction_id": str(i), "truth": i} for i in range(10)), now=NOW)
     said(store, {"prediction_id": "never came", "truth": 1}, now=old)
+    said(store, *({"prediction_id": str(i), "truth": i} for i in range(10)), now=NOW)
     said(store, {"prediction_id": "still to come", "truth": 1}, now=NOW)
     done = prune(store, NOW, max_age_days=4.5, batch=2)
     assert (done.predictions, done.truth) == (5, 1)

@@ -189,6 +189,7 @@ def test_the_commands_score_export_and_import(tmp_path: Path) -> None:
     config = ("--config", "configs/used_cars.yaml")
     assert "expected a section score: in the config" in project.run("score", *config, code=2)
     given = (*config, "--set", f"score.url={path}", "--set", "score.table=cars", "--set", "score.key=[id]")
+    given += ("--set", "score.journal=true")
     assert "run `python run.py score` first" in project.run(
         "review", "export", *given, "--output", str(file), code=2
     )
@@ -210,3 +211,5 @@ def test_the_commands_score_export_and_import(tmp_path: Path) -> None:
         ]
     with sqlite3.connect(project.home / "journal" / "used_cars.sqlite") as journal:
         assert journal.execute("SELECT source FROM perennial_truth").fetchall() == [("review",)]
+    status = project.run("journal", "status", *config)
+    assert "100 predictions from" in status and "1 with truth; 1 rows of truth, 0 of them wait" in status

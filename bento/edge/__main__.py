@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
 
+from bento import tls
 from bento.edge.agent import Agent
 from bento.edge.desk import Desk, Limits
 from bento.edge.queue import Queue
@@ -47,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     add("--ca", type=Path, help="certificates to trust instead of the system's, in PEM")
     add("--host", default="127.0.0.1", help="the address to listen on")
     add("--port", type=int, default=3100)
+    add("--tls-certificate", metavar="FILE", help="speak TLS with this certificate, in PEM")
+    add("--tls-key", metavar="FILE", help="the certificate's private key, in PEM and without a password")
     add(
         "--allow-remote", action="store_true", help="listen beyond loopback, though nobody is asked who he is"
     )
@@ -88,6 +92,7 @@ def _run(chosen: argparse.Namespace) -> int:
         raise InputError(
             f"expected --host to be a loopback address, found {chosen.host}; add --allow-remote to mean it"
         )
+    pair = tls.checked(chosen.tls_certificate, chosen.tls_key, datetime.now(UTC))
     token = _token(chosen.token_file)
     source = open_source(chosen.source, token, chosen.ca, os.environ)
     device = Device(chosen.folder / chosen.system, chosen.system, chosen.public_key)
@@ -103,11 +108,13 @@ def _run(chosen: argparse.Namespace) -> int:
             outcome = agent.look()
             print(f"{outcome}{': ' if agent.trouble else ''}{agent.trouble}")  # noqa: T201
             return 0 if outcome in GOOD else 1
-        _serve(chosen, agent, device, token)
+        _serve(chosen, agent, device, token, pair)
     return 0
 
 
-def _serve(chosen: argparse.Namespace, agent: Agent, device: Device, token: str) -> None:
+def _serve(
+    chosen: argparse.Namespace, agent: Agent, device: Device, token: str, pair: tls.Pair | None
+) -> None:
     queue = Queue(device.root / "queue.sqlite", chosen.queue_rows, int(chosen.queue_mb * 2**20))
     sender = (
         Uploader(queue, chosen.upload, chosen.device, chosen.system, token, chosen.ca)
@@ -128,7 +135,14 @@ def _serve(chosen: argparse.Namespace, agent: Agent, device: Device, token: str)
 
     threads = [_repeated("look", look, stopped)] + ([_repeated("upload", upload, stopped)] if sender else [])
     try:
-        web.run_app(Front(desk).app(), host=chosen.host, port=chosen.port, print=None, access_log=None)
+        web.run_app(
+            Front(desk).app(),
+            host=chosen.host,
+            port=chosen.port,
+            ssl_context=pair.context() if pair else None,
+            print=None,
+            access_log=None,
+        )
     finally:
         stopped.set()
         for thread in threads:

@@ -117,7 +117,7 @@ class Desk:
                 (("status", str(s)),): n for s, n in self._requests.copy().items()
             },
             "perennial_edge_rows_total": self._rows,
-            "perennial_edge_request_seconds_sum": self._seconds,
+            "perennial_edge_request_seconds_total": self._seconds,
             "perennial_edge_queue_lost_total": self._lost,
             "perennial_edge_upload_failures": self._uploader.failures if self._uploader else 0,
             "process_resident_memory_bytes": metrics.memory_bytes(),

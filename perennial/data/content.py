@@ -61,12 +61,7 @@ def ordered(table: pa.Table) -> pa.Table:
 
 def in_order(records: pd.DataFrame) -> pd.DataFrame:
     """Collected records sorted by `ORDER` with a new index; equal ones keep their order."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    keys = pa.table({name: pa.array(records[name], from_pandas=True) for name in ORDER})
-    positions = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in ORDER])
-    result: pd.DataFrame = records.iloc[positions.to_numpy()].reset_index(drop=True)
+    result: pd.DataFrame = records.sort_values(list(ORDER), kind="stable", ignore_index=True)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from perennial.learn.models import FittedModel, fit, raw_output
 from perennial.learn.spread import fit_spread
 from perennial.learn.tasks import task_of
 from perennial.learn.threshold import out_of_fold_threshold
-from perennial.live.answer import Interval
+from perennial.live.answer import Interval, Recent
 
 if TYPE_CHECKING:
     from perennial.config import Learn
@@ -37,9 +38,11 @@ def fit_chosen(
     levels: Sequence[float],
     seed: int,
     horizon: str = "",
+    recent: Recent | None = None,
 ) -> FittedModel:
     """The fitted model; a number gets prediction intervals of `levels` from out-of-fold residuals, two classes
-    the threshold that `learn.threshold` asks for. Intervals hold for every value of the feature `horizon`.
+    the threshold that `learn.threshold` asks for. Intervals hold for every value of the feature `horizon`, and follow
+    how the last ones held where `recent` says so.
 
     Raises:
         NotEnoughDataError: if there are too few rows for an interval of this level.
@@ -50,7 +53,8 @@ def fit_chosen(
         if learn.threshold == "half" or len(model.rule.classes) != 2:
             return model
         return model.with_threshold(out_of_fold_threshold(cross, trial.candidate, trial.parameters))
-    return model.with_interval(spread_interval(cross, trial.candidate, trial.parameters, levels, horizon))
+    interval = spread_interval(cross, trial.candidate, trial.parameters, levels, horizon)
+    return model.with_interval(replace(interval, recent=recent))
 
 
 class _Scored(NamedTuple):

@@ -12,6 +12,7 @@ from perennial.learn.clusters import clusters_of, origins_of
 from perennial.learn.compare import Contender, compare_answers
 from perennial.learn.details import Coverage, classification_details, regression_details, segments
 from perennial.learn.importance import permutation_importance
+from perennial.learn.intervals import following
 from perennial.learn.learning_curve import learning_curve
 from perennial.learn.metrics import measure
 from perennial.learn.models import FittedModel
@@ -58,7 +59,8 @@ def evaluate(
             f"evaluation of {system}", 0, 1, "widen the hold-out or collect more records"
         )
     naives = [fit_baseline(name, train).contend(holdout) for name in baselines_for(train.contract)]
-    model = Answered(fitted.candidate, fitted.predict(holdout), fitted.rule)
+    answers = following(fitted.predict(holdout), fitted.rule, holdout)
+    model = Answered(fitted.candidate, answers, fitted.rule)
     base = [float((train.y == c).mean()) for c in fitted.rule.classes]
     found = measured(system, holdout, model, naives, rules, segment_columns, seed, horizon, base)
     task, drawn = RULES[fitted.rule.task], _drawn(holdout, rules, seed)

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.errors import NotEnoughDataError
-from perennial.live.answer import Band, Interval, Spread
+from perennial.learn.rows import moments_of
+from perennial.live.answer import AnswerRule, Answers, Band, Interval, Spread
+from perennial.live.recent import followed
+from perennial.table import Table
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,6 +73,15 @@ def conformal_interval(
     own = [np.sort(residuals[placed == i]) for i in range(len(edges) + 1)]
     first, *further = (Band(level, *_offsets(own, level)) for level in levels)
     return Interval(first.level, edges, first.low, first.high, spread, column, tuple(further))
+
+
+def following(answers: Answers, rule: AnswerRule, rows: Table) -> Answers:
+    """The answers to rows with known truth, as a forecaster gives them one origin after the other (see `followed`).
+
+    Those of rows that are no series stay as they are.
+    """
+    moments = moments_of(rows)
+    return answers if moments is None else followed(answers, rule, rows.y, moments)
 
 
 def _offsets(residuals: list[Floats], level: float) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -12,6 +12,7 @@ from perennial.evidence import Fact
 from perennial.learn.clusters import Codes, above_zero_p, clusters_of, share_interval
 from perennial.learn.compare import Contender, row_losses
 from perennial.learn.details import segment_rows
+from perennial.learn.intervals import following
 from perennial.learn.pairs import CALIBRATION_BINS, calibration_bins, claims, pairs_of
 from perennial.learn.resampling import bootstrap_weights
 from perennial.live.speed import speed_of
@@ -97,7 +98,14 @@ def measure_bundle(
     is_classes = bundle.rule.task == "classification"
     truth, classes = holdout.y, bundle.rule.classes
     return Measured(
-        coverage=coverage(answers, bundle.rule, truth, clusters, rules.alpha, len(bundle.fitted_rows)),
+        coverage=coverage(
+            following(answers, bundle.rule, holdout),
+            bundle.rule,
+            truth,
+            clusters,
+            rules.alpha,
+            len(bundle.fitted_rows),
+        ),
         calibration=calibration(truth, answers, classes, clusters, rules.alpha, resamples, seed)
         if is_classes
         else None,

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from perennial.errors import BundleError, CheckError, CollectionError, LedgerError, PerennialError
 from perennial.live import incident
@@ -26,9 +26,6 @@ from perennial.live.incident import Incident, Kind
 from perennial.live.post import Alert as Alert
 from perennial.live.post import post
 from perennial.live.span import at, in_words
-
-if TYPE_CHECKING:
-    from perennial.config import Alerts
 
 LINES = "alerts.jsonl"
 HERE = "file"
@@ -41,6 +38,7 @@ TITLES = {
     "training": ("training failed", "training works again"),
     "promotion": ("promotion failed", "promotion works again"),
     "died": ("{key} died without a word", "{key} runs to its end again"),
+    "journal": ("the journal cannot be written", "the journal is written again"),
 }
 RUN = "run"
 RUN_TITLES = ("collection failed", "collection works again")
@@ -50,8 +48,18 @@ MEANING = {
     "training": "No model was trained; the champion goes on serving.",
     "promotion": "The champion goes on serving.",
     "died": "What was stored before is safe.",
+    "journal": "Predictions are answered; those that say X-Journal: not-written may be missing in the journal.",
 }
 logger = logging.getLogger(__name__)
+
+
+class Addressed(Protocol):
+    """Whoever has addresses: the `alerts` section of a config, or what a service was told of it."""
+
+    @property
+    def to(self) -> tuple[str, ...]:
+        """References such as `env:PERENNIAL_SLACK` to addresses in Apprise's form."""
+        ...
 
 
 def send(alert: Alert, to: Sequence[str], within_s: float = WITHIN_S) -> list[str]:
@@ -62,7 +70,9 @@ def send(alert: Alert, to: Sequence[str], within_s: float = WITHIN_S) -> list[st
     return [problem for problem in post([(alert, reference) for reference in to], within_s) if problem]
 
 
-def tell(alerts: Alerts, folder: Path, system: str, now: datetime, within_s: float = WITHIN_S) -> list[str]:
+def tell(
+    alerts: Addressed, folder: Path, system: str, now: datetime, within_s: float = WITHIN_S
+) -> list[str]:
     """A sentence for whatever kept people from being told of a system's incidents; logs them as well.
 
     Every message is written to `alerts.jsonl` in `folder`, and goes to the terminal where no address is
@@ -80,7 +90,7 @@ def tell(alerts: Alerts, folder: Path, system: str, now: datetime, within_s: flo
     return problems
 
 
-def send_test(alerts: Alerts, folder: Path, system: str, now: datetime) -> list[str]:
+def send_test(alerts: Addressed, folder: Path, system: str, now: datetime) -> list[str]:
     """Sends a test message to every address; a sentence for each that could not be told."""
     body = f"This is a test, sent by hand at {at(now)}. Nothing is wrong."
     message = Alert(f"{system}: test alert", body, recovered=True)
@@ -90,7 +100,7 @@ def send_test(alerts: Alerts, folder: Path, system: str, now: datetime) -> list[
 
 @contextmanager
 def attended(
-    alerts: Alerts, folder: Path, system: str, what: Kind, clock: Callable[[], datetime]
+    alerts: Addressed, folder: Path, system: str, what: Kind, clock: Callable[[], datetime]
 ) -> Iterator[None]:
     """Runs a block as a run of `what` (`collection` or `training`) whose failure is told, and its recovery.
 
@@ -186,7 +196,7 @@ def _recovered(folder: Path, system: str, what: Kind, now: datetime) -> None:
             incident.recover(folder, system, one.kind, one.key, now)
 
 
-def _reported(alerts: Alerts, folder: Path, one: Incident) -> None:
+def _reported(alerts: Addressed, folder: Path, one: Incident) -> None:
     """Opens an incident; where it cannot be stored, people are told at once, though perhaps not once."""
     try:
         incident.report(folder, one.system, one.kind, one.key, one.sentence, one.opened_at)
@@ -196,7 +206,7 @@ def _reported(alerts: Alerts, folder: Path, one: Incident) -> None:
             logger.warning("alert not sent: %s", problem)
 
 
-def _tell(alerts: Alerts, folder: Path, system: str, now: datetime, within_s: float) -> list[str]:
+def _tell(alerts: Addressed, folder: Path, system: str, now: datetime, within_s: float) -> list[str]:
     if not (folder / incident.STORE).exists():
         return []
     with _only_teller(folder, within_s + 5.0) as alone:
@@ -220,7 +230,7 @@ def _worded(one: Incident, event: str) -> Alert:
     return opened(one) if event == "opened" else recovered(one)
 
 
-def _facts(one: Incident, event: str, alerts: Alerts, now: datetime) -> dict[str, object]:
+def _facts(one: Incident, event: str, alerts: Addressed, now: datetime) -> dict[str, object]:
     facts = {"at": now.astimezone(UTC).isoformat(), "system": one.system, "incident": one.id}
     return {**facts, "kind": one.kind, "key": one.key, "event": event, "to": list(alerts.to)}
 

@@ -54,6 +54,19 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Recent:
+    """How intervals of successive forecasts follow the last ones (see `perennial.live.recent`).
+
+    Attributes:
+        days: how far back forecasts count.
+        delay_hours: how long after the time that a row is about its truth is known.
+    """
+
+    days: float
+    delay_hours: float
+
+
+@dataclass(frozen=True)
 class Interval:
     """Split-conformal offsets on the learned scale, by how hard a row is.
 
@@ -62,6 +75,7 @@ class Interval:
     `level` (normalised as in Papadopoulos, Vovk and Gammerman 2011; bins make it Mondrian, see Vovk, Gammerman
     and Shafer 2005). Without `spread` the bins are of the raw output, and offsets are not scaled; with a `column`
     they are of that matrix column, such as how far ahead a row looks. `further` holds wider or narrower levels.
+    With `recent` they are the widths to begin with: successive forecasts follow how the last ones held.
     """
 
     level: float
@@ -71,6 +85,7 @@ class Interval:
     spread: Spread | None = None
     column: int | None = None
     further: tuple[Band, ...] = ()
+    recent: Recent | None = None
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -159,7 +174,8 @@ def _interval_from(data: Mapping[str, Any]) -> Interval:
         tables = (tuple(tuple(table) for table in spread[name]) for name in ("edges", "values"))
         spread = Spread(spread["base"], *tables)
     further = tuple(Band(b["level"], tuple(b["low"]), tuple(b["high"])) for b in data.get("further", ()))
-    return Interval(data["level"], edges, low, high, spread, data.get("column"), further)
+    recent = data.get("recent") and Recent(**data["recent"])
+    return Interval(data["level"], edges, low, high, spread, data.get("column"), further, recent)
 
 
 def answer(raw: Floats, rule: AnswerRule, matrix: Floats | None = None) -> Answers:

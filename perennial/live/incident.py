@@ -22,7 +22,7 @@ from typing import Any, Literal
 from perennial.live.marker import left_behind, marked
 from perennial.live.span import at
 
-Kind = Literal["collection", "validation", "training", "promotion", "died"]
+Kind = Literal["collection", "validation", "training", "promotion", "died", "journal"]
 Event = Literal["opened", "closed"]
 STORE = "incidents.db"
 BUSY_S = 30.0

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 SECTIONS = ("seed", "source", "checks", "features", "split", "learn", "evaluate", "promotion", "bundle")
 UNSAID = "headers"
+FREE = ".translate."
+"""What keys follow that may hold dots of their own."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,23 @@ def settings(config: Config) -> dict[str, Any]:
     """
     values = config.model_dump(mode="json", include=set(SECTIONS))
     return {key: value for key, value in _leaves(values, "") if UNSAID not in key.split(".")}
+
+
+def sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections that `settings` took apart, as they stand in a config; lists of mappings stay taken apart.
+
+    >>> sections({"source.kind": "web", "source.pace.retries": 4, "features": None})
+    {'source': {'kind': 'web', 'pace': {'retries': 4}}, 'features': None}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        place, text, word = key.partition(FREE)
+        *outer, last = [*place.split("."), text.strip("."), word] if text else place.split(".")
+        inner = found
+        for name in outer:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+    return found
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -84,18 +84,19 @@ def challenger(releases: Path, system: str, wanted: BundleReference | str, publi
 
 
 def released(releases: Path, entry: Entry, public_key: Path) -> Bundle:
-    """The bundle that an entry released, opened; raises BundleError where it is not the same any more."""
+    """The bundle that an entry released or put on trial, opened; raises BundleError where it is another by now."""
     from perennial.live.bundle import open_bundle
 
     facts = entry.facts
     path = bundle_path(releases, facts.system, facts.version)
+    what = f"ledger entry {entry.number} {'released' if facts.kind in ledger.SERVING_KINDS else 'names'}"
     if not path.is_dir():
-        raise BundleError(path, f"the bundle that ledger entry {entry.number} released is gone", GONE)
+        raise BundleError(path, f"the bundle that {what} is gone", GONE)
     opened = open_bundle(path, public_key)
     if opened.digest != facts.bundle_digest:
         raise BundleError(
             opened.path,
-            f"it is not the bundle that ledger entry {entry.number} released",
+            f"it is not the bundle that {what}",
             "restore the released one from a copy",
         )
     return opened

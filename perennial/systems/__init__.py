@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from perennial.config_section import Section
@@ -22,6 +23,45 @@ if TYPE_CHECKING:
 
 
 S = TypeVar("S", bound=Section)
+MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The series that a system forecasts, for those who follow it between two collections.
+
+    Attributes:
+        feed: the feed that brings it.
+        field: the number of that feed which is predicted.
+        step: the length of a step.
+        steps: how many rows a forecast has.
+        looks_back: says how far before an origin the features read; may import what makes them.
+        lead: from when a predicted value happens to the `time` of its row.
+        delay: how long after it happened a value is usually known.
+        every: the time between the origins that a model is trained on: another hour of the day is another task.
+        first: when they are, counted from Monday midnight, UTC.
+        seasonal: baseline columns that repeat the last season, each with its length, the best first.
+    """
+
+    feed: str
+    field: str
+    step: timedelta
+    steps: int
+    looks_back: Callable[[], timedelta]
+    lead: timedelta
+    delay: timedelta
+    every: timedelta
+    first: timedelta
+    seasonal: tuple[tuple[str, timedelta], ...]
+
+    @property
+    def look_back(self) -> timedelta:
+        """How far before an origin the features read."""
+        return self.looks_back()
+
+    def origin(self, now: datetime) -> datetime:
+        """The newest origin that is not after `now`."""
+        return now - (now - MONDAY - self.first) % self.every
 
 
 @dataclass(frozen=True)
@@ -39,6 +79,9 @@ class System:
             The checks add the `id`.
         segments: feature columns by which errors are broken down in reports.
         horizon: the feature column that says how far ahead a row looks; "" where there is none.
+        ahead: the rows that `prepare` would make for one origin if the truth were known, from the records that were
+            available then and by the same code; the target is missing. None where nothing is forecast.
+        follows: the series that is forecast; None where there is none.
         collect: the records of a source that is read whole (a file, a generator), one row each, under the
             contract's names; `seed` drives generators. None where there are feeds alone, which
             `perennial.data.crawl` collects.
@@ -51,6 +94,8 @@ class System:
     prepare: Callable[[pd.DataFrame, Source, Features | None], pd.DataFrame]
     segments: tuple[str, ...] = ()
     horizon: str = ""
+    ahead: Callable[[pd.DataFrame, Source, Features | None, datetime], pd.DataFrame] | None = None
+    follows: Callable[[Source, Features | None], Followed] | None = None
     collect: Callable[[Source, int], pd.DataFrame] | None = None
 
     def read(self, source: Source, seed: int) -> pd.DataFrame:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from perennial.config import Source
 from perennial.config_features import DailyFeatures
-from perennial.systems import System, feeds_of, own_features, require_records
+from perennial.systems import Followed, System, feeds_of, own_features, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from perennial.config_features import Features
+    from perennial.config_web import WebSource
 
 OWN = ("index", "candles")
 CARRIED_DAYS = 3
 """How long the last value of the index stands in for days without one."""
 HISTORY = 28
+DAY = timedelta(days=1)
+REMEMBERED_DAYS = 400
+"""After so many days the slowest exponential mean has forgotten all but 1e-12 of what came before."""
 CHANGES, GAPS, RETURNS, VOLATILITIES, AVERAGES = (1, 2, 3, 7), (7, 30), (7, 30, 90), (7, 30), (10, 50)
 BASELINES = {
     "persistence": "the newest known value",
@@ -25,6 +30,7 @@ BASELINES = {
     "drift": "the newest value, and the mean change of 30 days from there on",
     "seasonal_naive_week": "the newest known value of the same weekday",
 }
+TARGETS = {"index": ("index", "fear_greed_index"), "close": ("candles", "close_usdt")}
 UNITS = {"index": "points", "close": "USDT"}
 
 
@@ -56,22 +62,85 @@ def prepare(records: pd.DataFrame, source: Source, features: Features | None = N
 
     At that moment the index of the next day is not out yet; a day of which it was is left out.
     """
+    from perennial.data.series import with_series
+
     chosen = own_features("fear_greed", features, DailyFeatures)
+    require_records("fear_greed", records, OWN)
+    rows, came = _rows(records, chosen)
+    is_ahead = came.to_numpy() > rows["known_at"].to_numpy()
+    usable = rows[is_ahead].dropna(subset=["known_at", "index", "close", f"{chosen.target}_next"])
+    return with_series(usable.reset_index(drop=True), records, feeds_of("fear_greed", source, OWN), OWN)
+
+
+def ahead(records: pd.DataFrame, source: Source, features: Features | None, origin: datetime) -> pd.DataFrame:
+    """The one row of the day whose candle is the last that should be closed at the origin.
+
+    Where it is not there, its values are missing, and `known_at` is the origin.
+
+    Raises:
+        NotEnoughDataError: where no index or no candle was available at the origin.
+    """
+    import pandas as pd
+
+    from perennial.data.series import with_series
+
+    chosen = own_features("fear_greed", features, DailyFeatures)
+    moment = pd.Timestamp(origin).tz_convert("UTC").as_unit("us")
+    known = records[records["available_at"] <= moment]
+    require_records("fear_greed", known, OWN)
+    web = feeds_of("fear_greed", source, OWN)
+    rows, _ = _rows(known, chosen, (moment - _closes_after(web)).floor("D"))
+    row = rows.iloc[-1:].reset_index(drop=True).fillna({"known_at": moment})
+    return with_series(row, known, web, OWN)
+
+
+def follows(source: Source, features: Features | None) -> Followed:
+    """The index, or bitcoin's close."""
+    chosen = own_features("fear_greed", features, DailyFeatures)
+    web = feeds_of("fear_greed", source, OWN)
+    feed, field = TARGETS[chosen.target]
+    return Followed(
+        feed=feed,
+        field=field,
+        step=DAY,
+        steps=1,
+        looks_back=lambda: timedelta(days=REMEMBERED_DAYS),
+        lead=DAY,
+        delay=max(timedelta(seconds=web.feeds[feed].available_after_s or 0.0), DAY),
+        every=DAY,
+        first=timedelta(0),
+        seasonal=(("seasonal_naive_week", 7 * DAY),),
+    )
+
+
+def _closes_after(source: WebSource) -> timedelta:
+    """How long after its opening a candle is known."""
+    delay_s = source.feeds["candles"].available_after_s
+    return DAY if delay_s is None else timedelta(seconds=delay_s)
+
+
+def _rows(
+    records: pd.DataFrame, chosen: DailyFeatures, last: pd.Timestamp | None = None
+) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    """A row per day from the first candle to the last one (or to `last`), and when its truth came.
+
+    Whatever was not known is missing, the truth too.
+    """
     import pandas as pd
 
     from perennial.data.records import current, first
-    from perennial.data.series import with_series
 
-    require_records("fear_greed", records, OWN)
-    candles = first(records, "candles").set_index("event_time").sort_index().asfreq("D")
-    index = first(records, "index").set_index("event_time").sort_index().reindex(candles.index)
+    opened = first(records, "candles").set_index("event_time").sort_index()
+    days = pd.date_range(opened.index[0], opened.index[-1] if last is None else last, freq="D", unit="us")
+    candles = opened.reindex(days)
+    index = first(records, "index").set_index("event_time").sort_index().reindex(days)
     known_at = candles["available_at"]
     known = index["fear_greed_index"].where(index["available_at"] <= known_at).astype(float)
     frame = candles[["open_usdt", "high_usdt", "low_usdt", "close_usdt", "volume_btc"]].astype(float)
     values = known.ffill(limit=CARRIED_DAYS)
     ahead = chosen.horizon_days
-    feed, field = ("index", "fear_greed_index") if chosen.target == "index" else ("candles", "close_usdt")
-    later = candles.index + pd.Timedelta(days=ahead)
+    feed, field = TARGETS[chosen.target]
+    later = days + pd.Timedelta(days=ahead)
     truth = current(records, feed).set_index("event_time")[field].astype(float).reindex(later)
     came = first(records, feed).set_index("event_time")["available_at"].reindex(later)
     rows = pd.DataFrame(
@@ -85,9 +154,7 @@ def prepare(records: pd.DataFrame, source: Source, features: Features | None = N
             f"{chosen.target}_next": truth.to_numpy(),
         }
     )
-    is_ahead = came.to_numpy() > known_at.to_numpy()
-    usable = rows[is_ahead].dropna(subset=["known_at", "index", "close", f"{chosen.target}_next"])
-    return with_series(usable.reset_index(drop=True), records, feeds_of("fear_greed", source, OWN), OWN)
+    return rows, came
 
 
 def _features(index: pd.Series[Any], candles: pd.DataFrame, chosen: DailyFeatures) -> dict[str, Any]:
@@ -163,4 +230,6 @@ SYSTEM = System(
     task="regression",
     contract=contract,
     prepare=prepare,
+    ahead=ahead,
+    follows=follows,
 )

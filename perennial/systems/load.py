@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from perennial.config import Source
 from perennial.config_features import SeriesFeatures
 from perennial.errors import InputError, NotEnoughDataError, UnknownNameError
-from perennial.systems import System, feeds_of, own_features, require_records
+from perennial.systems import Followed, System, feeds_of, own_features, require_records
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
@@ -59,20 +60,75 @@ def prepare(records: pd.DataFrame, source: Source, features: Features | None = N
         NotEnoughDataError: where there are no records, or fewer than a week of them before the last.
         InputError: where the steps and origins of the config do not fit each other.
     """
-    import numpy as np
     import pandas as pd
 
     from perennial.data.features.known import step_means
-    from perennial.data.features.part import flat
     from perennial.data.records import current
-    from perennial.data.series import with_series
 
     chosen, web = own_features("load", features, SeriesFeatures), feeds_of("load", source, OWN)
     require_records("load", records, OWN)
     found = parts(web, chosen)
     truth = step_means(current(records, "load"), "load_mw", pd.Timedelta(minutes=chosen.step_minutes))
-    origins = _origins(truth, found, chosen)
-    history = _history(records, web, origins, chosen)
+    rows = _rows(records, web, chosen, found, _origins(truth, found, chosen), truth)
+    return rows[rows["load_mw"].notna()].reset_index(drop=True)
+
+
+def ahead(records: pd.DataFrame, source: Source, features: Features | None, origin: datetime) -> pd.DataFrame:
+    """The rows of one origin, a row per step of the horizon; what became available later is not looked at.
+
+    Raises:
+        NotEnoughDataError: where no load was available at the origin.
+        InputError: where the origin lies between two steps, or the steps do not fit each other.
+    """
+    import pandas as pd
+
+    chosen, web = own_features("load", features, SeriesFeatures), feeds_of("load", source, OWN)
+    moment = pd.Timestamp(origin).tz_convert("UTC")
+    if moment.floor(f"{chosen.step_minutes}min") != moment:
+        raise InputError(
+            f"expected an origin on a step of {chosen.step_minutes} min, found {origin.isoformat()}"
+        )
+    known = records[records["available_at"] <= moment]
+    require_records("load", known, OWN)
+    found = parts(web, chosen)
+    around = _around(pd.DatetimeIndex([moment]).as_unit("us"), found, chosen)
+    return _rows(known, web, chosen, found, around, pd.Series(dtype=float, index=around.steps[:0]))
+
+
+def follows(source: Source, features: Features | None) -> Followed:
+    """The load."""
+    chosen, web = own_features("load", features, SeriesFeatures), feeds_of("load", source, OWN)
+    step = timedelta(minutes=chosen.step_minutes)
+    return Followed(
+        feed="load",
+        field="load_mw",
+        step=step,
+        steps=int(timedelta(hours=chosen.horizon_hours) / step),
+        looks_back=lambda: max(part.look_back for part in parts(web, chosen)).to_pytimedelta(),
+        lead=timedelta(0),
+        delay=timedelta(seconds=web.feeds["load"].available_after_s or step.total_seconds()),
+        every=timedelta(hours=chosen.every_hours),
+        first=timedelta(hours=chosen.first_hour),
+        seasonal=(("seasonal_naive_week", timedelta(days=7)), ("seasonal_naive_day", timedelta(days=1))),
+    )
+
+
+def _rows(
+    records: pd.DataFrame,
+    web: WebSource,
+    features: SeriesFeatures,
+    found: tuple[Part, ...],
+    origins: Origins,
+    truth: pd.Series[float],
+) -> pd.DataFrame:
+    """A row per origin and step of its horizon; the load is missing where `truth` does not have it."""
+    import numpy as np
+    import pandas as pd
+
+    from perennial.data.features.part import flat
+    from perennial.data.series import with_series
+
+    history = _history(records, web, origins, features)
     values: dict[str, Any] = {
         "time": origins.steps.tz_localize(None).to_numpy()[origins.targets],
         "known_at": origins.moments.tz_localize(None).to_numpy()[:, None],
@@ -81,11 +137,9 @@ def prepare(records: pd.DataFrame, source: Source, features: Features | None = N
     for part in found:
         values |= part.values(history)
     values["load_mw"] = truth.reindex(origins.steps).to_numpy()[origins.targets]
-    columns = flat(values, origins)
-    is_known = np.isfinite(columns["load_mw"])
-    rows = pd.DataFrame({name: column[is_known] for name, column in columns.items()})
+    rows = pd.DataFrame(flat(values, origins))
     rows = rows.assign(**{name: rows[name].dt.tz_localize("UTC") for name in ("time", "known_at")})
-    return with_series(rows, records, web, OWN, chosen.given)
+    return with_series(rows, records, web, OWN, features.given)
 
 
 def parts(source: WebSource, features: SeriesFeatures) -> tuple[Part, ...]:
@@ -148,18 +202,25 @@ def _origins(truth: pd.Series[float], found: tuple[Part, ...], features: SeriesF
     """The origins behind the first week of known load, up to the last known step."""
     import pandas as pd
 
-    from perennial.data.features.origins import Origins, origins_between
+    from perennial.data.features.origins import origins_between
 
-    series = _series(features)
     first = truth.index[0] if len(truth) else pd.Timestamp(0, tz="UTC")
     last = truth.index[-1] if len(truth) else first
-    every = pd.Timedelta(hours=features.every_hours)
+    every, step = pd.Timedelta(hours=features.every_hours), pd.Timedelta(minutes=features.step_minutes)
     after = pd.Timedelta(hours=features.first_hour)
-    moments = origins_between(first + pd.Timedelta(days=FIRST_DAYS), last, every, series.step, after)
+    moments = origins_between(first + pd.Timedelta(days=FIRST_DAYS), last, every, step, after)
     if not len(moments):
         raise NotEnoughDataError(
             "system load, days of records before an origin", (last - first).days, FIRST_DAYS
         )
+    return _around(moments, found, features)
+
+
+def _around(moments: pd.DatetimeIndex, found: tuple[Part, ...], features: SeriesFeatures) -> Origins:
+    """The origins with as many steps around each as the parts read."""
+    from perennial.data.features.origins import Origins
+
+    series = _series(features)
     back = max(part.look_back for part in found) // series.step + series.ahead
     return Origins(moments, series.step, int(back), series.ahead, features.zone)
 
@@ -194,4 +255,6 @@ SYSTEM = System(
     prepare=prepare,
     segments=("day_type",),
     horizon="horizon_hours",
+    ahead=ahead,
+    follows=follows,
 )

@@ -96,12 +96,13 @@ def _smoothed(windows: Floats, half_life: float) -> Floats:
 
     A window starts with its first value, and one without any stays missing.
     """
-    from scipy.signal import lfilter
-
     held = carried(windows, windows.shape[1])
     first = np.take_along_axis(held, np.isfinite(held).argmax(axis=1)[:, None], axis=1)
     held = np.where(np.isfinite(held), held, first)
     keep = 0.5 ** (1 / half_life)
-    found, _ = lfilter([1 - keep], [1, -keep], held, axis=1, zi=keep * first)
-    smooth: Floats = found
+    smooth = np.empty_like(held)
+    last = first[:, 0]
+    for place in range(held.shape[1]):
+        last = (1 - keep) * held[:, place] + keep * last
+        smooth[:, place] = last
     return smooth

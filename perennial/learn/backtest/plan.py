@@ -13,6 +13,7 @@ from perennial.errors import InputError
 from perennial.learn.cross import Folds
 from perennial.learn.search.draws import Once, fixed_draws
 from perennial.learn.search.runner import Draw
+from perennial.live.answer import Recent
 from perennial.table import Table
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Plan:
         seed: what learners draw from.
         folds_of: the folds of training rows that the widths of a candidate's intervals are learned on.
         horizon: the feature that says how far ahead a row looks; "" where there is none.
+        recent: how intervals follow the last ones; None where they do not.
     """
 
     table: Table
@@ -42,6 +44,7 @@ class Plan:
     seed: int
     folds_of: Callable[[Table, Draw], Folds]
     horizon: str = ""
+    recent: Recent | None = None
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ from perennial.learn.chosen import spread_interval
 from perennial.learn.compare import Contender
 from perennial.learn.cross import CrossValidation
 from perennial.learn.evaluate import Answered
+from perennial.learn.intervals import following
 from perennial.learn.models import classes_of
 from perennial.learn.search.runner import Draw
 from perennial.learn.tasks import task_of
@@ -82,7 +83,8 @@ def _answers(plan: Plan, one: Draw, raw: Sequence[Floats]) -> tuple[Answers, Ans
         rule = _rule(plan, one, train)
         own = [part for part, place in zip(raw, plan.epochs, strict=True) if place == epoch]
         parts.append(answer(np.concatenate(own), rule, rows.X))
-    return _joined(parts), rule
+    rows = plan.table.rows(plan.predicted)
+    return following(_joined(parts), rule, rows), rule
 
 
 def _rule(plan: Plan, one: Draw, train: Table) -> AnswerRule:
@@ -92,7 +94,8 @@ def _rule(plan: Plan, one: Draw, train: Table) -> AnswerRule:
     cross = CrossValidation(train, plan.folds_of(train, one), learn, task, plan.seed)
     if task == "regression":
         rule = AnswerRule(task, target.name, unit=target.unit, scale=learn.target_scale)
-        return replace(rule, interval=spread_interval(cross, *one, plan.levels, plan.horizon))
+        interval = spread_interval(cross, *one, plan.levels, plan.horizon)
+        return replace(rule, interval=replace(interval, recent=plan.recent))
     rule = AnswerRule(task, target.name, classes=classes_of(plan.table))
     if learn.threshold == "half" or len(rule.classes) != 2:
         return rule

@@ -84,6 +84,11 @@ def hidden(value: Any, how: Literal["mask", "hash"], key: bytes) -> Any:
     return HASHED + hmac.new(key, text.encode(), "sha256").hexdigest()[:DIGITS]
 
 
+def key_for(contract: Contract, folder: Path) -> bytes:
+    """The secret key of a folder of journals, b"" where the contract calls nothing private."""
+    return hash_key(folder / "hash.key") if any(column.privacy for column in contract.columns) else b""
+
+
 def hash_key(path: Path) -> bytes:
     """The key in a file, made when it is first asked for; of several processes all get the same."""
     path.parent.mkdir(parents=True, exist_ok=True)

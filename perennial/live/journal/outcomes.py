@@ -64,24 +64,26 @@ def _joined(system: str, since_us: int, until_us: int, source: str | None) -> sa
     import sqlalchemy as sa
 
     p, t = tables()
-    inner = t.alias()
-    newest = (
-        sa.select(inner.c.seq)
-        .where(
-            inner.c.system == p.c.system,
-            sa.or_(inner.c.prediction_id == p.c.prediction_id, inner.c.about == p.c.about),
-        )
-        .order_by(inner.c.known_us.desc(), inner.c.seq.desc())
-        .limit(1)
-    )
-    if source is not None:
-        newest = newest.where(inner.c.source == source)
+    known = sa.union_all(
+        *(_known(t.alias(), p, name, source) for name in ("prediction_id", "about"))
+    ).subquery()
+    newest = sa.select(known.c.seq).order_by(known.c.known_us.desc(), known.c.seq.desc()).limit(1)
     return (
         sa.select(p, t.c.value, t.c.source, t.c.known_us)
-        .select_from(p.outerjoin(t, t.c.seq == newest.correlate(p).scalar_subquery()))
+        .select_from(p.outerjoin(t, t.c.seq == newest.scalar_subquery()))
         .where(p.c.system == system, p.c.time_us >= since_us, p.c.time_us < until_us)
         .order_by(p.c.time_us, p.c.prediction_id, p.c.arm)
     )
+
+
+def _known(truth: sa.FromClause, p: sa.Table, name: str, source: str | None) -> sa.Select[Any]:
+    """The truth of a prediction by one column: each has its index, which an OR over both would not use."""
+    import sqlalchemy as sa
+
+    found = sa.select(truth.c.seq, truth.c.known_us).where(
+        truth.c.system == p.c.system, truth.c[name] == p.c[name]
+    )
+    return (found if source is None else found.where(truth.c.source == source)).correlate(p)
 
 
 def _outcome(row: sa.Row[Any]) -> Outcome:

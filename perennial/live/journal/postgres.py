@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REMEDY = "start the database or mend its address; predictions go on without the journal"
 ROWS_REMEDY = "leave these rows out"
+SIZED_ROWS = 100_000
 SET_UP_LOCK = crc32(b"perennial journal")
 
 
@@ -29,6 +30,8 @@ class PostgresStore:
         self._url = url
         self._max_wait_s = max_wait_s
         self._ready = False
+        self._leading: sa.Connection | None = None
+        self._leads = False
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -71,16 +74,23 @@ class PostgresStore:
             raise JournalError(self.place, str(error), ROWS_REMEDY, passing=False) from error
 
     @contextmanager
-    def connection(self, write: bool = False) -> Iterator[sa.Connection]:
-        """One transaction, committed at its end; with `write`, no other such transaction of the system beside it."""
+    def connection(self, write: bool = False, in_turn: bool = False) -> Iterator[sa.Connection]:
+        """One transaction, committed at its end; with `write`, no other such transaction of the system beside it.
+
+        Rows of others hold up no insertion, so that there is no turn to wait for.
+        """
         import sqlalchemy as sa
 
         with self._transaction() as connection:
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             if write:
-                lock = crc32(self.system.encode()) << 1
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(self._lock)))
             yield connection
+
+    @property
+    def _lock(self) -> int:
+        """The advisory lock of who writes truth or deletes; that of who leads is the next number."""
+        return crc32(self.system.encode()) << 1
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -97,21 +107,58 @@ class PostgresStore:
             raise JournalError(self.place, _told(error), REMEDY) from error
 
     def size_bytes(self) -> int:
-        """The bytes of the system's rows; deleted ones are left to the database's own vacuum."""
+        """About the bytes of the system's rows; deleted ones are left to the database's own vacuum.
+
+        Of a large table it measures some 100,000 rows on pages drawn at random, and counts all.
+        """
+        with self.connection() as connection:
+            return sum(self._size_of(connection, table) for table in tables())
+
+    def _size_of(self, connection: sa.Connection, table: sa.Table) -> int:
         import sqlalchemy as sa
 
-        query = "SELECT coalesce(sum(pg_column_size(r.*)), 0) FROM {} r WHERE system = :system"
-        with self.connection() as connection:
-            return sum(
-                int(connection.execute(sa.text(query.format(t.name)), {"system": self.system}).scalar_one())
-                for t in tables()
-            )
+        own = table.c.system == self.system
+        rows = int(connection.execute(sa.select(sa.func.count()).where(own)).scalar_one())
+        share = 100.0 if rows <= SIZED_ROWS else 100.0 * SIZED_ROWS / rows
+        mean = (
+            f"SELECT avg(pg_column_size(r.*)) FROM {table.name} r "  # noqa: S608 (names of our own)
+            f"TABLESAMPLE SYSTEM ({share:.6f}) WHERE system = :system"
+        )
+        found = connection.execute(sa.text(mean), {"system": self.system}).scalar_one()
+        return int(rows * (found or 0))
 
     def give_back(self) -> None:
         """Nothing: autovacuum does it."""
 
+    def lead(self) -> bool:
+        """Whether this store's session has the advisory lock of those who look after the system's journal."""
+        import sqlalchemy as sa
+
+        try:
+            if self._leading is None:
+                self._leading = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if self._leads:
+                self._leading.execute(sa.select(1))
+            else:
+                asked = sa.select(sa.func.pg_try_advisory_lock(self._lock + 1))
+                self._leads = bool(self._leading.execute(asked).scalar_one())
+        except sa.exc.SQLAlchemyError as error:
+            self._let_go()
+            raise JournalError(self.place, _told(error), REMEDY) from error
+        if not self._leads:
+            self._let_go()
+        return self._leads
+
+    def _let_go(self) -> None:
+        """End the session that leads: a pooled one would keep its lock."""
+        if self._leading is not None:
+            self._leading.invalidate()
+            self._leading.close()
+        self._leading, self._leads = None, False
+
     def close(self) -> None:
         """Close all connections."""
+        self._let_go()
         if "_engine" in self.__dict__:
             self._engine.dispose()
             del self._engine

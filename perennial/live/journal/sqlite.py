@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ class SqliteStore:
         self._writing: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._turn: int | None = None
+        self._leading: int | None = None
 
     def insert(self, entries: Sequence[Entry]) -> int:
         """Write entries in one transaction; returns how many were new, once all are on disk."""
@@ -56,14 +57,14 @@ class SqliteStore:
             raise JournalError(self.place, _told(error), REMEDY) from error
 
     @contextmanager
-    def connection(self, write: bool = False) -> Iterator[sa.Connection]:
+    def connection(self, write: bool = False, in_turn: bool = False) -> Iterator[sa.Connection]:
         """One transaction, committed at its end; with `write`, no other writer runs beside it."""
         import sqlalchemy as sa
         from sqlalchemy.pool import NullPool
 
         engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         try:
-            with engine.connect() as connection:
+            with engine.connect() as connection, self._my_turn() if in_turn else nullcontext():
                 connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
                 yield connection
                 connection.commit()
@@ -82,22 +83,44 @@ class SqliteStore:
             return int((pages - free) * size)
 
     def give_back(self) -> None:
-        """Cut free pages off the file, and bring the log into it."""
+        """Cut free pages off the file, and bring the log into it; writers get their turns in between."""
         try:
             with closing(self._connect()) as connection:
                 while connection.execute("PRAGMA freelist_count").fetchone()[0]:
-                    connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                    with self._my_turn():
+                        connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                with self._my_turn():
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except (sqlite3.Error, OSError) as error:
             raise JournalError(self.place, _told(error), REMEDY) from error
 
+    def lead(self) -> bool:
+        """Whether this store holds the lock file of those who look after the journal; held until `close`."""
+        if self._leading is not None:
+            return True
+        handle = -1
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._beside("lead"), os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        except OSError as error:
+            raise JournalError(self.place, _told(error), REMEDY) from error
+        self._leading = handle
+        return True
+
     def close(self) -> None:
-        """Close the writing connection."""
+        """Close the writing connection, and let another lead."""
         if self._turn is not None:
             os.close(self._turn)
         if self._writing is not None:
             self._writing.close()
-        self._writing = self._file = self._turn = None
+        if self._leading is not None:
+            os.close(self._leading)
+        self._writing = self._file = self._turn = self._leading = None
 
     def _insert_in_turn(self, entries: Sequence[Entry]) -> int:
         """Insert when the other workers of this file have had their turn.
@@ -111,6 +134,16 @@ class SqliteStore:
             return _insert(connection, self.system, entries)
         finally:
             fcntl.flock(turn, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _my_turn(self) -> Iterator[None]:
+        """A turn among the workers of this file, waited for as long as they take theirs."""
+        handle = os.open(self._beside("turn"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def _connected(self) -> tuple[sqlite3.Connection, int]:
         """The writing connection and the handle of the turns.
@@ -172,6 +205,7 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
     if version == 0:
+        import sqlalchemy  # noqa: F401  (whole before its parts, or two threads that import it trip each other up)
         from sqlalchemy.dialects import sqlite
 
         connection.execute("BEGIN IMMEDIATE")

@@ -36,10 +36,11 @@ class Store(Protocol):
         """
         ...
 
-    def connection(self, write: bool = False) -> AbstractContextManager[sa.Connection]:
+    def connection(self, write: bool = False, in_turn: bool = False) -> AbstractContextManager[sa.Connection]:
         """One transaction, committed at its end; with `write`, no other such transaction runs beside it.
 
-        Raises JournalError for whatever the database raises inside.
+        With `in_turn` it first waits behind the groups of all writers, however long these take. Raises JournalError
+        for whatever the database raises inside.
         """
         ...
 
@@ -49,6 +50,13 @@ class Store(Protocol):
 
     def give_back(self) -> None:
         """Return the space of deleted rows to the disk, where the database does not do so by itself."""
+        ...
+
+    def lead(self) -> bool:
+        """Whether this store, of all that are open on the journal, is the one to look after it.
+
+        It stays so until it is closed, its process ends or the database lets go of it. Raises JournalError.
+        """
         ...
 
     def close(self) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import sqlalchemy as sa
 
@@ -22,14 +21,13 @@ from perennial.live.scoring.reviews import (
     Review,
     Value,
     key_text,
-    reviewed_keys,
 )
-from perennial.live.scoring.scores import FLAG, TIME, VERSION, predicted_name
+from perennial.live.scoring.scores import TIME, VERSION, predicted_name
 from perennial.live.scoring.stock import Stock
+from perennial.live.scoring.waiting import Wanted, as_moment, cell, uncertain_first, unreviewed
 from perennial.live.scoring.writing import Place
 
 VERDICT, VALUE, NOTE = "review_verdict", "review_value", "review_note"
-STREAMED = 1_000
 
 
 def export_scores(
@@ -40,44 +38,16 @@ def export_scores(
     Rows without an answer come first, then flagged ones, then the widest interval for its prediction (the least
     probable class). Scores that were reviewed are left out unless `again`. Raises DatabaseError.
     """
-    query = _uncertain_first(stock, scores, rule)
-    names = [*query.selected_columns.keys(), VERDICT, VALUE, NOTE]
+    names = [*uncertain_first(stock, scores, rule, Wanted()).selected_columns.keys(), VERDICT, VALUE, NOTE]
     writer = csv.writer(output)
     writer.writerow(names)
-    done = set() if again else reviewed_keys(stock.engine, system, stock.name)
     written = 0
-    with told(stock.engine, f"reading {stock.table.name}"), stock.engine.connect() as connection:
-        for row in connection.execution_options(yield_per=STREAMED).execute(query):
-            if written == most:
-                break
-            key = key_text(dict(zip(stock.key, row, strict=False)))
-            if (key, row._mapping[VERSION]) not in done:
-                writer.writerow([*map(_cell, row), "", "", ""])
-                written += 1
+    for row in unreviewed(stock, scores, rule, system, again=again):
+        if written == most:
+            break
+        writer.writerow([*map(cell, row), "", "", ""])
+        written += 1
     return written
-
-
-def _uncertain_first(stock: Stock, scores: Place, rule: AnswerRule) -> sa.Select[Any]:
-    table, own, name = stock.table.alias("stock"), scores.table.alias("scores"), predicted_name(rule)
-    inputs = [table.c[c] for c in dict.fromkeys(stock.features.values()) if c not in stock.key]
-    shown = [own.c[c] for c in (VERSION, TIME, *scores.columns[: scores.columns.index(VERSION)], FLAG)]
-    rank = sa.case((own.c[name].is_(None), 0), (own.c[FLAG] != "", 1), else_=2)
-    if rule.task == "classification":
-        doubt: sa.ColumnElement[Any] = -own.c[f"{name}_probability"]
-    else:
-        size = sa.func.nullif(sa.func.abs(own.c[name]), 0)
-        doubt = sa.func.coalesce((own.c[f"{name}_high"] - own.c[f"{name}_low"]) / size, 0)
-    joined = table.join(own, sa.and_(*(table.c[k] == own.c[k] for k in stock.key)))
-    return (
-        sa.select(*(table.c[k] for k in stock.key), *inputs, *shown)
-        .select_from(joined)
-        .where(own.c[VERSION].is_not(None))
-        .order_by(rank, doubt.desc(), *(table.c[k] for k in stock.key))
-    )
-
-
-def _cell(value: Any) -> Any:
-    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) and value.tzinfo else value
 
 
 def read_reviews(path: Path, stock: Stock, rule: AnswerRule) -> tuple[list[Review], int]:
@@ -145,11 +115,10 @@ def _review(row: dict[str, str], key: Sequence[str], rule: AnswerRule) -> Review
     predicted = row[predicted_name(rule)].strip()
     if verdict == ACCEPTED and not predicted:
         raise ValueError(f"{VERDICT}: expected a score that can be accepted, found none")
-    scored_at = datetime.fromisoformat(row[TIME])
     return Review(
         key={name: row[name] for name in key},
         model_version=row[VERSION],
-        scored_at=scored_at if scored_at.tzinfo else scored_at.replace(tzinfo=UTC),
+        scored_at=as_moment(row[TIME]),
         predicted=_value(predicted_name(rule), predicted, rule) if predicted else None,
         verdict=verdict,  # type: ignore[arg-type]
         value=_value(VALUE, value, rule) if value else None,

@@ -89,7 +89,7 @@ def keep_reviews(
         connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
         before = {(row.key, row.model_version): row for row in _rows(connection, system, stock)}
         for review in reviews:
-            row = _row(system, stock, review, reviewer, now)
+            row = review_row(system, stock, review, reviewer, now)
             was = before.get((row["key"], row["model_version"]))
             if was is not None and all(
                 getattr(was, n) == row[n] for n in ("predicted", "verdict", "value", "note")
@@ -118,13 +118,13 @@ def review_truths(engine: sa.Engine, system: str, stock: str) -> Iterator[Review
     for row in sorted(rows, key=lambda r: (r.reviewed_at, r.key)):
         text = {ACCEPTED: row.predicted, CORRECTED: row.value}.get(row.verdict)
         if text is not None:
-            yield Reviewed(
-                json.loads(row.key),
-                datetime.fromisoformat(row.scored_at),
-                json.loads(text),
-                SOURCE,
-                datetime.fromisoformat(row.reviewed_at),
-            )
+            scored_at, reviewed_at = map(datetime.fromisoformat, (row.scored_at, row.reviewed_at))
+            yield reviewed(json.loads(row.key), scored_at, json.loads(text), reviewed_at)
+
+
+def reviewed(key: Mapping[str, str], scored_at: datetime, value: Value, reviewed_at: datetime) -> Reviewed:
+    """What a review says really holds, of the source of all reviews."""
+    return Reviewed(key, scored_at, value, SOURCE, reviewed_at)
 
 
 def key_text(key: Mapping[str, Any]) -> str:
@@ -145,7 +145,9 @@ def _rows(connection: sa.Connection, system: str, stock: str) -> Sequence[Any]:
     return connection.execute(sa.select(table).where(table.c.system == system, table.c.stock == stock)).all()
 
 
-def _row(system: str, stock: str, review: Review, reviewer: str, now: datetime) -> dict[str, Any]:
+def review_row(system: str, stock: str, review: Review, reviewer: str, now: datetime) -> dict[str, Any]:
+    """A review as a row of `reviews_table`."""
+
     def text(value: Value | None) -> str | None:
         return None if value is None else json.dumps(value)
 

@@ -16,6 +16,7 @@ from perennial.live.predict import Answered, Predictor
 from perennial.live.rows import ParsedRows
 from perennial.live.scoring.batches import Batch, batches
 from perennial.live.scoring.database import open_database, told
+from perennial.live.scoring.journalled import Journalling, journal_scores
 from perennial.live.scoring.scores import joined, make_scores, score_values
 from perennial.live.scoring.stock import Key, Stock, open_stock
 from perennial.live.scoring.writing import Place, write
@@ -58,6 +59,7 @@ def score_table(
     clock: Callable[[], datetime],
     again: bool = False,
     progress: Progress = lambda done, total: None,
+    journal: Journalling | None = None,
 ) -> Scored:
     """Score the rows of the config's table that this model version has not scored, or whose inputs have changed.
 
@@ -67,10 +69,12 @@ def score_table(
         clock: the time of a batch, UTC.
         again: score every row, whether or not it has this score.
         progress: told how many rows are done, and of how many.
+        journal: where scores are journalled before they are written; None for nowhere.
 
     Raises:
         InputError: the database, its table, key or columns are not as the config says.
         DatabaseError: the database failed; batches that were written stay, and the next run goes on behind them.
+        JournalError: the journal cannot be written; likewise.
     """
     engine = open_database(score.url)
     try:
@@ -79,7 +83,7 @@ def score_table(
         scores = make_scores(stock, score.into, predictor.bundle.rule)
         found = Scored(table=score.table, into=scores.table.name, version=predictor.bundle.manifest.version)
         for batch in batches(stock, scores, score.batch_rows):
-            found = _score_batch(stock, scores, batch, predictor, clock, again, found)
+            found = _score_batch(stock, scores, batch, predictor, clock, again, found, journal)
             progress(found.rows, total)
         return found
     finally:
@@ -94,6 +98,7 @@ def _score_batch(
     clock: Callable[[], datetime],
     again: bool,
     found: Scored,
+    journal: Journalling | None,
 ) -> Scored:
     parsed = predictor.reader.columns(batch.columns)
     digests = input_digests(parsed)
@@ -102,14 +107,16 @@ def _score_batch(
         due[:] = [was != (found.version, now) for was, now in zip(batch.scored, digests, strict=True)]
     chosen = np.flatnonzero(due)
     answered = predictor.answer_parsed(parsed if due.all() else _rows(parsed, chosen))
-    flags = _flags(answered)
+    flags, now = _flags(answered), clock()
     rows = score_rows(
         [batch.keys[i] for i in chosen],
         answered,
         flags,
         [digests[i] for i in chosen],
-        _moment(stock, clock()),
+        _moment(stock, now),
     )
+    if journal is not None:
+        journal_scores(journal, stock.name, stock.key, batch, chosen.tolist(), answered, now)
     with told(stock.engine, f"writing scores to {scores.table.name}"), stock.engine.begin() as connection:
         write(connection, scores, rows)
     return found.model_copy(

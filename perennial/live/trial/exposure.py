@@ -1,0 +1,175 @@
+"""From the journal of a trial to one difference of losses per unit, or per block of units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from perennial.live.journal.outcomes import Outcome
+from perennial.live.trial.book import CHALLENGER, CHAMPION, SHADOW, Trial
+from perennial.live.trial.loss import Loss, NoAnswerError
+
+NEVER = (datetime.max.replace(tzinfo=UTC),) * 2
+UNITS_PER_BLOCK = 2.0
+"""How many units of the smaller arm a block of a split holds on average."""
+
+
+@dataclass
+class Unit:
+    """What is known of one unit in one arm.
+
+    Attributes:
+        rows: how many of its rows the arm answered.
+        known: how many of them have a truth.
+        measured: how many of these gave a number.
+        total: the sum of these numbers.
+        since: when the first of them was known and when that was answered; it places the unit among others.
+    """
+
+    rows: int = 0
+    known: int = 0
+    measured: int = 0
+    total: float = 0.0
+    since: tuple[datetime, datetime] = NEVER
+
+    def measure(self, value: float, row: Outcome) -> None:
+        """Take in one number of a row whose truth is known."""
+        self.measured += 1
+        self.total += value
+        self.since = min(self.since, (row.truth_known_at or NEVER[0], row.time))
+
+    @property
+    def mean(self) -> float:
+        """The mean of what was measured; NaN where nothing was."""
+        return self.total / self.measured if self.measured else math.nan
+
+
+@dataclass
+class Exposure:
+    """Every unit of a trial by its arm.
+
+    Attributes:
+        arms: by arm, by unit: its losses.
+        pairs: by unit: the shadow's less the champion's loss of the rows that both answered.
+        unanswered: by arm, the rows with a truth whose answer holds no prediction.
+        elsewhere: rows of units that another arm or version answered than the trial says; left out.
+        unusable: truths that are none for this target; left out.
+        expected: champion's rows that the shadow should have answered too.
+        missing: how many of them it did not.
+    """
+
+    arms: dict[str, dict[str, Unit]]
+    unanswered: dict[str, int]
+    pairs: dict[str, Unit] = field(default_factory=dict)
+    elsewhere: int = 0
+    unusable: int = 0
+    expected: int = 0
+    missing: int = 0
+
+
+def names(trial: Trial) -> tuple[str, str]:
+    """The arms of a trial as the journal names them, the challenger's last."""
+    return CHAMPION, SHADOW if trial.mode == "shadow" else CHALLENGER
+
+
+def exposed(rows: Iterable[Outcome], trial: Trial, loss: Loss) -> Exposure:
+    """What a stretch of the journal says of a trial; rows without a unit are no part of it."""
+    found = Exposure({name: {} for name in names(trial)}, dict.fromkeys(names(trial), 0))
+    waiting: dict[str, tuple[str, float | None]] = {}
+    for row in rows:
+        if not row.unit or row.arm not in found.arms:
+            continue
+        if not _belongs(row, trial):
+            found.elsewhere += 1
+            continue
+        unit = found.arms[row.arm].setdefault(row.unit, Unit())
+        unit.rows += 1
+        unit.known += row.truth is not None
+        lost = _lost(row, loss, found)
+        if lost is not None:
+            unit.measure(lost, row)
+        if trial.mode == "shadow":
+            _pair(row, lost, trial, waiting, found)
+    found.missing = sum(arm == CHAMPION for arm, _ in waiting.values())
+    return found
+
+
+def _belongs(row: Outcome, trial: Trial) -> bool:
+    """Whether an arm's row is this trial's: workers may learn a few seconds late that a trial began or ended."""
+    if row.arm == CHAMPION:
+        if row.model_version != trial.champion:
+            return False
+    elif row.model_version != trial.challenger:
+        return False
+    if trial.mode == "shadow":
+        return row.arm == CHAMPION or trial.tries(row.unit)
+    return trial.tries(row.unit) == (row.arm == CHALLENGER)
+
+
+def _lost(row: Outcome, loss: Loss, found: Exposure) -> float | None:
+    if row.truth is None:
+        return None
+    try:
+        lost = loss(row.output, row.truth)
+    except NoAnswerError:
+        found.unanswered[row.arm] += 1
+        return None
+    if lost is None:
+        found.unusable += 1
+    return lost
+
+
+def _pair(
+    row: Outcome,
+    lost: float | None,
+    trial: Trial,
+    waiting: dict[str, tuple[str, float | None]],
+    found: Exposure,
+) -> None:
+    """Set a row beside the other arm's answer to it, where that came already."""
+    if not trial.tries(row.unit):
+        return
+    found.expected += row.arm == CHAMPION
+    if row.prediction_id not in waiting:
+        waiting[row.prediction_id] = (row.arm, lost)
+        return
+    _, theirs = waiting.pop(row.prediction_id)
+    if lost is not None and theirs is not None:
+        difference = theirs - lost if row.arm == CHAMPION else lost - theirs
+        found.pairs.setdefault(row.unit, Unit()).measure(difference, row)
+
+
+def differences(found: Exposure, trial: Trial) -> list[float]:
+    """What the challenger lost more than the champion: per unit in shadow, per block of units in a split.
+
+    A unit's rows are no independent draws, so that each unit counts once, by its mean, and where its first truth
+    became known. In a split no unit has both arms: blocks hold a fixed number of units, whatever arm they are in, so
+    that neither arm comes later than the other; a block with one arm only is left out.
+    """
+    if trial.mode == "shadow":
+        return [unit.mean for unit in sorted(found.pairs.values(), key=lambda unit: unit.since)]
+    order = sorted(
+        (unit.since, name, arm, unit.mean)
+        for arm, units in found.arms.items()
+        for name, unit in units.items()
+        if unit.measured
+    )
+    size = block_units(trial)
+    blocks = (order[start : start + size] for start in range(0, len(order) - size + 1, size))
+    return [
+        d for block in blocks if (d := _difference([(arm, mean) for _, _, arm, mean in block])) is not None
+    ]
+
+
+def block_units(trial: Trial) -> int:
+    """How many units make a block of a split: enough for both arms to be in most of them."""
+    return math.ceil(UNITS_PER_BLOCK / min(trial.share, 1.0 - trial.share))
+
+
+def _difference(block: list[tuple[str, float]]) -> float | None:
+    ours, theirs = ([mean for arm, mean in block if arm == name] for name in (CHALLENGER, CHAMPION))
+    if not ours or not theirs:
+        return None
+    return sum(ours) / len(ours) - sum(theirs) / len(theirs)
