@@ -34,7 +34,7 @@ test: lint  ## lint, types and every test but the slow ones
 	$(BIN)/pytest -m "not torture" -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 torture: $(READY)  ## the slow tests: kills, races, full disks
-	$(BIN)/pytest -m torture
+	$(BIN)/pytest -m torture -n 2 --dist loadfile --durations=15
 
 lock: $(READY)  ## resolve requirements/*.in again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/all.in -o requirements.txt

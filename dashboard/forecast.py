@@ -69,8 +69,8 @@ def ask(found: Records) -> tuple[datetime, int]:
         key="origin-day",
     )
     at = last.time()
-    if follows.step < timedelta(days=1):
-        at = clock.time_input(f"at ({found.zone.key})", at, key="origin-time", step=follows.step)
+    if follows.every < timedelta(days=1):
+        at = clock.time_input(f"at ({found.zone.key})", at, key="origin-time", step=follows.every)
     else:
         clock.text_input("at", f"{at:%H:%M} {found.zone.key}", disabled=True)
     most = follows.steps
@@ -82,8 +82,10 @@ def ask(found: Records) -> tuple[datetime, int]:
 
 
 def origin_of(day: date, clock: time, found: Records) -> datetime:
-    """The moment that was chosen, at most the newest one with a history."""
-    return min(datetime.combine(day, clock, found.zone).astimezone(UTC), found.last_origin)
+    """The origin that was chosen, or the last one before: such as the model was trained on, with a history."""
+    at = clock if found.followed.every < timedelta(days=1) else time.max
+    moment = datetime.combine(day, at, found.zone).astimezone(UTC)
+    return max(min(found.followed.origin(moment), found.last_origin), found.first_origin)
 
 
 def span(step: timedelta) -> str:

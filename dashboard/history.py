@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,6 @@ from perennial.systems import Followed
 
 MARGIN = timedelta(days=7)
 """How much further back than the features read, for series that are told late."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -46,13 +45,15 @@ class Records:
 
     @property
     def first_origin(self) -> datetime:
-        """The first moment that has all of its look-back behind it."""
-        return self._on_step(self._followed()["event_time"].min() + self.followed.look_back, math.ceil)
+        """The first origin such as the model was trained on that has all of its look-back behind it."""
+        since = self._followed()["event_time"].min().to_pydatetime() + self.followed.look_back
+        before = self.followed.origin(since)
+        return before if before == since else before + self.followed.every
 
     @property
     def last_origin(self) -> datetime:
-        """The last step at which the newest value was known."""
-        return self._on_step(self._followed()["available_at"].max(), math.floor)
+        """The last of them at which a value was new."""
+        return self.followed.origin(self._followed()["available_at"].max().to_pydatetime())
 
     def series(self, since: datetime, until: datetime) -> pd.Series[float]:
         """The means of the followed values per step in [since, until), by its start, in their newest revision."""
@@ -73,11 +74,6 @@ class Records:
 
     def _followed(self) -> pd.DataFrame:
         return self.frame[self.frame["feed"] == self.followed.feed]
-
-    def _on_step(self, moment: pd.Timestamp, towards: Any) -> datetime:
-        count = towards((moment.to_pydatetime() - EPOCH) / self.followed.step)
-        found: datetime = EPOCH + count * self.followed.step
-        return found
 
 
 def followed(setting: Setting) -> Followed | None:

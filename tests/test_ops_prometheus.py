@@ -154,7 +154,7 @@ def test_what_prometheus_knows_is_what_the_service_did(watched: SimpleNamespace)
     labels = {"model": "prices", "version": "v1", "candidate": "linear", "job": SERVICE_JOB}
     assert {name: info["metric"][name] for name in labels} == labels
     (half,) = asked(watched.prometheus, "perennial:flagged_rows:ratio_rate30m")
-    assert 0.4 < float(half["value"][1]) < 0.6
+    assert 0.25 < float(half["value"][1]) < 0.75  # rates are extrapolated from a few seconds
     shares = asked(watched.prometheus, "sum(perennial:prediction_band:share1h)")
     assert float(shares[0]["value"][1]) == pytest.approx(1.0)
     answer = post(watched.service, [ROW, ODD])["predictions"]

@@ -97,17 +97,17 @@ def test_the_page_shows_the_services_own_forecast_of_the_newest_records(
     drawn = drawn_for(file, home, url)
     text = said(drawn)
     assert "Answered by the champion, v" in text and "load (MW) by steps of 1 h" in text
-    assert f"{NOW.astimezone(BERLIN):%Y-%m-%d %H:%M} Europe/Berlin" in text
-    rows, table = asked(read(words(file, home, url)), NOW), drawn.dataframe[0].value
+    newest = NOW.replace(hour=0)
+    assert f"{newest.astimezone(BERLIN):%Y-%m-%d %H:%M} Europe/Berlin" in text
+    rows, table = asked(read(words(file, home, url)), newest), drawn.dataframe[0].value
     assert len(table) == len(rows) == 24
     names = ("prediction", "prediction_low", "prediction_high", "prediction_low_95", "prediction_high_95")
     shown = ("load (MW)", "80 % low", "80 % high", "95 % low", "95 % high")
     for name, column in zip(names, shown, strict=True):
         assert table[column].tolist() == pytest.approx([row[name] for row in rows])
 
-    before = (NOW.astimezone(BERLIN) - 2 * DAY).date()
-    drawn = drawn.date_input[0].set_value(before).run()
-    origin = datetime.combine(before, drawn.time_input[0].value, BERLIN).astimezone(UTC)
+    origin = newest - 2 * DAY
+    drawn = drawn.date_input[0].set_value(origin.astimezone(BERLIN).date()).run()
     expected = [row["prediction"] for row in asked(read(words(file, home, url)), origin)]
     assert drawn.dataframe[0].value["load (MW)"].tolist() == pytest.approx(expected)
     drawn = drawn.number_input[0].set_value(5).run()

@@ -128,7 +128,7 @@ def test_the_holdout_digest_is_of_ids_and_truth_in_any_order() -> None:
 
 
 def test_settings_hold_what_makes_a_model_and_no_headers() -> None:
-    left_out = {"system", "profile", "backtest", "score", "serve", "alerts", "schedule"}
+    left_out = {"system", "profile", "backtest", "score", "serve", "journal", "alerts", "schedule"}
     assert {*settings.SECTIONS, *left_out} == set(Config.model_fields)
     plain = load(str(CONFIGS / "fear_greed.yaml"), Config).config
     feed = next(iter(plain.source.feeds))
