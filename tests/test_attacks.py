@@ -224,6 +224,7 @@ def device_ids(home: Path) -> list[Path]:
 traceable = pytest.mark.skipif(not can_trace(), reason="strace is not here, or not permitted")
 
 
+@pytest.mark.torture
 @pytest.mark.slow
 @traceable
 @pytest.mark.skipif(not can_unshare(), reason="no permission to make a network namespace")
@@ -391,6 +392,7 @@ def first_run_is_mended(tmp_path: Path, path: str, delay_s: float) -> None:
     assert not list((project.home / "stacks/local/artifacts").glob(".*.partial"))
 
 
+@pytest.mark.torture
 @pytest.mark.slow
 def test_a_killed_first_creation_needs_no_help(tmp_path: Path) -> None:
     first_run_is_mended(tmp_path, str(STORE), 0.15)

@@ -93,6 +93,7 @@ def test_a_new_layout_is_loud_and_changes_nothing(project: Project, tmp_path: Pa
         project.run("train", *given(address), *QUICK)
 
 
+@pytest.mark.torture
 def test_a_selector_is_mended_without_asking_again(project: Project) -> None:
     with world(layout="renamed") as address:
         project.run("collect", *given(address), code=1)

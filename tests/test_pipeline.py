@@ -164,7 +164,7 @@ def wait_for(process, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "moment", ["split:", pytest.param("searched", marks=pytest.mark.torture), "packaged"]
+    "moment", ["split:", *(pytest.param(m, marks=pytest.mark.torture) for m in ("searched", "packaged"))]
 )
 def test_a_killed_run_leaves_nothing_that_the_same_command_does_not_mend(moment: str, tmp_path: Path) -> None:
     project = Project(tmp_path)
@@ -187,6 +187,7 @@ def test_a_killed_run_leaves_nothing_that_the_same_command_does_not_mend(moment:
         assert store.execute("select count(*) from step_run where status = 'running'").fetchone() == (0,)
 
 
+@pytest.mark.torture
 def test_two_first_runs_at_once_both_end_and_one_promotes(tmp_path: Path) -> None:
     project = Project(tmp_path)
     arguments = ("train", "--config", "configs/synthetic.yaml", "--set")
