@@ -224,7 +224,6 @@ def device_ids(home: Path) -> list[Path]:
 traceable = pytest.mark.skipif(not can_trace(), reason="strace is not here, or not permitted")
 
 
-@pytest.mark.torture
 @pytest.mark.slow
 @traceable
 @pytest.mark.skipif(not can_unshare(), reason="no permission to make a network namespace")
