@@ -86,14 +86,14 @@ def test_few_days_leave_the_widths_as_they_were_learned() -> None:
     assert 1.0 < found[FEWEST_DAYS, 0] < found[FEWEST_DAYS + 1, 0] < 5.0
 
 
-def test_a_truth_that_is_missing_does_not_count() -> None:
+def test_a_truth_or_an_answer_that_is_missing_does_not_count() -> None:
     raw, truth, moments = series(np.full(40, 2.0))
     own = rule()
-    gaps = truth.copy()
-    gaps[::3] = np.nan
-    some = np.isfinite(gaps)
+    gaps, holes = truth.copy(), raw.copy()
+    gaps[::3], holes[1::3] = np.nan, np.nan
+    some = np.isfinite(gaps) & np.isfinite(holes)
     at = np.array([24.0 * 39])
-    found = factors(ratios(answer(raw, own), own, gaps), moments, at, own.interval)
+    found = factors(ratios(answer(holes, own), own, gaps), moments, at, own.interval)
     alone = factors(ratios(answer(raw[some], own), own, truth[some]), moments[some], at, own.interval)
     assert np.array_equal(found, alone) and found[0, 0] > 1.0
 

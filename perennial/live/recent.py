@@ -37,14 +37,16 @@ def followed(answers: Answers, rule: AnswerRule, truth: Floats, moments: Floats)
 def ratios(answers: Answers, rule: AnswerRule, truth: Floats) -> Floats:
     """How far each truth lies from the middle of each interval, in half widths, shape (n_rows, n_levels).
 
-    Up to 1 the interval holds it. Both are taken on the scale on which the model learned.
+    Up to 1 the interval holds it; NaN where the truth or the interval is missing. Both are taken on the scale on which
+    the model learned.
     """
     own, found = _learned(rule, truth), []
     for _, lower, upper in answers.bounds(rule):
         low, high = _learned(rule, lower), _learned(rule, upper)
         middle, half = (low + high) / 2.0, (high - low) / 2.0
         away = np.abs(own - middle)
-        found.append(np.divide(away, half, out=np.where(away > 0, math.inf, 0.0), where=half > 0))
+        without_width = np.where(away > 0, math.inf, np.where(np.isnan(away), math.nan, 0.0))
+        found.append(np.divide(away, half, out=without_width, where=half > 0))
     return np.column_stack(found)
 
 
