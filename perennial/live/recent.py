@@ -37,8 +37,8 @@ def followed(answers: Answers, rule: AnswerRule, truth: Floats, moments: Floats)
 def ratios(answers: Answers, rule: AnswerRule, truth: Floats) -> Floats:
     """How far each truth lies from the middle of each interval, in half widths, shape (n_rows, n_levels).
 
-    Up to 1 the interval holds it; NaN where the truth or the interval is missing. Both are taken on the scale on which
-    the model learned.
+    Up to 1 the interval holds it; NaN where the truth or the interval is missing. Both are taken on the scale on
+    which the model learned.
     """
     own, found = _learned(rule, truth), []
     for _, lower, upper in answers.bounds(rule):
