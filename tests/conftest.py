@@ -1,5 +1,8 @@
-"""The longest files first, so that no core waits for the other one at the end."""
+"""The longest files first, so that no core waits for the other one at the end; and what tests measured."""
 
+import pytest
+
+FIGURE = "figure"
 LONGEST = (
     "test_readme",
     "test_collection",
@@ -12,3 +15,24 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture
+def tell(record_property):
+    """Takes what a test measured, in one sentence; it is printed at the end, also where the test ran elsewhere."""
+    return lambda sentence: record_property(FIGURE, sentence)
+
+
+def pytest_terminal_summary(terminalreporter):
+    reports = (r for group in terminalreporter.stats.values() for r in group if hasattr(r, "user_properties"))
+    told = [
+        text
+        for report in reports
+        if report.when == "call"
+        for name, text in report.user_properties
+        if name == FIGURE
+    ]
+    if told:
+        terminalreporter.section("measured")
+        for text in told:
+            terminalreporter.line(text)

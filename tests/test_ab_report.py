@@ -107,10 +107,10 @@ def test_no_difference_is_not_decided_and_too_little_is_not_enough():
     assert said(trial("shadow"), []).as_dict()["arms"]["shadow"]["mean_loss"] is None
 
 
-def false_wins(runs, looked):
+def false_wins(runs, looked, tell):
     """How many of `runs` trials without a difference ever had a winner or a loser, of which `looked` tells."""
     wrong = sum(looked(np.random.default_rng(seed)) in ("better", "worse") for seed in range(runs))
-    print(f"{wrong / runs:.1%} false verdicts over {runs} trials")
+    tell(f"trials: {wrong / runs:.1%} false verdicts over {runs} without a difference")
     return stats.binomtest(wrong, runs, 0.05, alternative="greater").pvalue
 
 
@@ -136,16 +136,16 @@ def test_a_report_on_what_came_so_far_is_the_sequence_up_to_there():
         pytest.param(split, 2400, 0.2, marks=pytest.mark.torture),
     ],
 )
-def test_looking_after_every_difference_makes_few_false_winners(make, count, share):
+def test_looking_after_every_difference_makes_few_false_winners(make, count, share, tell):
     def looked(rng):
         return first_verdict(said(*make(rng, count, 0.0, share)).found)[1]
 
-    assert false_wins(100, looked) > 0.01
+    assert false_wins(100, looked, tell) > 0.01
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("own", [0.0, 2.0])
-def test_looking_again_and_again_while_the_same_units_return_makes_few_false_winners(own):
+def test_looking_again_and_again_while_the_same_units_return_makes_few_false_winners(own, tell):
     """Units have a level of their own and stay in their arm; a test that counts rows would call it a difference."""
     naive = 0
 
@@ -157,8 +157,8 @@ def test_looking_again_and_again_while_the_same_units_return_makes_few_false_win
         naive += stats.ttest_ind(*arms.values()).pvalue < 0.01
         return next((verdict for verdict in found if verdict in ("better", "worse")), "inconclusive")
 
-    assert false_wins(100, looked) > 0.01
-    print(f"a t-test of all rows, once, at 1%: {naive / 100:.1%}")
+    assert false_wins(100, looked, tell) > 0.01
+    tell(f"trials: a t-test of all rows, once, at 1 %, finds one in {naive / 100:.1%}")
     assert own == 0.0 or naive > 10
 
 

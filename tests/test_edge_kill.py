@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -78,17 +79,16 @@ def test_a_power_cut_at_any_file_operation_leaves_a_whole_release(tmp_path: Path
 @pytest.mark.torture
 @pytest.mark.parametrize(("mode", "what"), [("keeps", "killed"), ("loses", "cut off from power")])
 def test_a_swap_that_ends_at_any_file_operation_leaves_a_whole_release(
-    tmp_path: Path, key: SigningKey, capsys: pytest.CaptureFixture[str], mode: str, what: str
+    tmp_path: Path, key: SigningKey, tell: Callable[[str], None], mode: str, what: str
 ) -> None:
     count = cut_everywhere(tmp_path, key, mode)
-    with capsys.disabled():
-        print(f"\nedge: {what} at each of {count} file operations of a swap, 0 half models")
+    tell(f"edge: {what} at each of {count} file operations of a swap, 0 half models")
     assert count > 80
 
 
 @pytest.mark.torture
 def test_kills_at_any_moment_lose_no_answer_and_no_release(
-    tmp_path: Path, key: SigningKey, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, key: SigningKey, tell: Callable[[str], None]
 ) -> None:
     """Real kills under load, while releases come and go: every answer is one release's, and every row arrives."""
     rng, shelf = np.random.default_rng(3), tmp_path / "releases"
@@ -119,10 +119,9 @@ def test_kills_at_any_moment_lose_no_answer_and_no_release(
             until(lambda: post(f"{url}/predict", ROW)[1]["version"] == f"v{len(truth)}")
     at = {name: place for place, name in enumerate(site.taken_once)}
     order = [at[name] for name in acknowledged]
-    with capsys.disabled():
-        print(
-            f"\nedge: {kills} kills, {len(versions)} releases, {len(acknowledged)} acknowledged rows, 0 missing, "
-            f"{len(site.taken) - len(at)} repeats, 0 half models"
-        )
+    tell(
+        f"edge: {kills} kills, {len(versions)} releases, {len(acknowledged)} acknowledged rows, 0 missing, "
+        f"{len(site.taken) - len(at)} repeats, 0 half models"
+    )
     assert order == sorted(order)
     assert kills > 10 and len(acknowledged) > 100

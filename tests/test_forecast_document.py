@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,16 +72,15 @@ def test_answers_are_what_the_document_says(url: str, path: str, mode: Generatio
 
 @pytest.mark.torture
 @pytest.mark.timeout(900)
-def test_thousands_of_cases_get_no_500(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thousands_of_cases_get_no_500(url: str, tell: Callable[[str], None]) -> None:
     begun = time.monotonic()
     found: Counter[int] = Counter()
     for path in FORECAST_METHODS:
         for mode in GenerationMode:
             found += cases(url, path, mode, 1000)
-    with capsys.disabled():
-        told = ", ".join(f"{count:,} x {status}" for status, count in sorted(found.items()))
-        took = time.monotonic() - begun
-        print(f"\nforecasts and observations: {found.total():,} cases in {took:.0f} s: {told}")
+    told = ", ".join(f"{count:,} x {status}" for status, count in sorted(found.items()))
+    took = time.monotonic() - begun
+    tell(f"forecasts and observations: {found.total():,} cases in {took:.0f} s: {told}")
     assert found.total() >= 4_000
     assert set(found) <= STATUSES
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,16 +61,15 @@ def test_what_was_acknowledged_outlives_a_kill(address: str, tmp_path: Path) -> 
 @pytest.mark.torture
 @pytest.mark.timeout(900)
 def test_two_hundred_kills_lose_nothing_acknowledged(
-    address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    address: str, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     started = time.monotonic()
     acknowledged, found = check(address, tmp_path, pairs=100, seed=2)
-    with capsys.disabled():
-        kind = address.partition(":")[0] if "://" in address else "sqlite"
-        print(
-            f"\n{kind}: 200 kills in {time.monotonic() - started:.0f} s: {acknowledged:,} acknowledged, 0 missing, "
-            f"{found:,} in the journal"
-        )
+    kind = address.partition(":")[0] if "://" in address else "sqlite"
+    tell(
+        f"{kind}: 200 kills in {time.monotonic() - started:.0f} s: {acknowledged:,} acknowledged, 0 missing, "
+        f"{found:,} in the journal"
+    )
 
 
 def check(address: str, folder: Path, pairs: int, seed: int) -> tuple[int, int]:

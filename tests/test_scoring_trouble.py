@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pydantic
@@ -72,7 +73,7 @@ def start(score: Score, bundle: Path) -> subprocess.Popen[str]:
 @pytest.mark.torture
 @pytest.mark.parametrize("kind", ["table", "columns"])
 def test_kills_lose_nothing_and_write_nothing_twice(
-    database: Database, models: tuple[Predictor, Predictor], kind: str
+    database: Database, models: tuple[Predictor, Predictor], kind: str, tell: Callable[[str], None]
 ) -> None:
     many(database, 4000)
     score = section(database, into={"kind": kind}, batch_rows=BATCH)
@@ -82,7 +83,7 @@ def test_kills_lose_nothing_and_write_nothing_twice(
     deadline = time.monotonic() + 25
     while time.monotonic() < deadline:
         process = start(score, models[0].bundle.path)
-        time.sleep(rng.uniform(0, 0.8))
+        time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         left = process.communicate()[0]
         kills += process.returncode == -signal.SIGKILL
@@ -105,7 +106,7 @@ def test_kills_lose_nothing_and_write_nothing_twice(
     after = database.all(f"SELECT {columns} FROM {table} ORDER BY id")
     run(score, models[0], again=True)
     assert database.all(f"SELECT {columns} FROM {table} ORDER BY id") == after
-    print(f"{database.engine.dialect.name}, {kind}: {kills} kills, {before} rows written before the last run")
+    tell(f"scoring, {database.engine.dialect.name}, {kind}: {kills} kills, {before} of 4000 rows by then")
 
 
 def test_a_server_that_goes_away_ends_the_run_and_the_next_goes_on(

@@ -97,17 +97,16 @@ def test_a_killed_worker_takes_nothing_written_with_it(place: tuple[dict[str, st
 @pytest.mark.torture
 @pytest.mark.timeout(900)
 def test_two_hundred_killed_workers_take_nothing_written_with_them(
-    place: tuple[dict[str, str], str], capsys: pytest.CaptureFixture[str]
+    place: tuple[dict[str, str], str], tell: Callable[[str], None]
 ) -> None:
     kind = "postgresql" if "://" in place[1] else "sqlite"
     kills, began = 40 if kind == "postgresql" else 200, time.monotonic()
     callers, found = check(*place, kills=kills, seed=2)
-    with capsys.disabled():
-        print(
-            f"\n{kind}: {kills} kills of {WORKERS} workers under load in {time.monotonic() - began:.0f} s: "
-            f"{len(callers.written):,} answers said written, 0 of them missing; {found:,} rows in the journal, "
-            f"{callers.broken:,} connections broke, {callers.not_written:,} answers said not-written"
-        )
+    tell(
+        f"{kind}: {kills} kills of {WORKERS} workers under load in {time.monotonic() - began:.0f} s: "
+        f"{len(callers.written):,} answers said written, 0 of them missing; {found:,} rows in the journal, "
+        f"{callers.broken:,} connections broke, {callers.not_written:,} answers said not-written"
+    )
 
 
 def check(environment: dict[str, str], address: str, kills: int, seed: int) -> tuple[Callers, int]:

@@ -103,7 +103,7 @@ def until(true, seconds=30.0):
 
 
 @pytest.mark.parametrize("swaps", [4, pytest.param(100, marks=pytest.mark.torture)])
-def test_no_request_fails_while_releases_change(place, swaps):
+def test_no_request_fails_while_releases_change(place, swaps, tell):
     folder, key, expected = place
     with serving(place) as served, Load(served.url) as load:
         for number in range(swaps):
@@ -122,7 +122,7 @@ def test_no_request_fails_while_releases_change(place, swaps):
     for _, version, value in load.answers:
         assert value == pytest.approx(expected[version], rel=1e-9)
     assert f"perennial_swaps_total {float(swaps)}" in metrics
-    print(f"{swaps} swaps, {sum(load.answers.values()):,} requests, 0 failed")
+    tell(f"{swaps} swaps, {sum(load.answers.values()):,} requests, 0 failed")
 
 
 def test_a_wrong_release_is_told_and_the_right_one_goes_on(place):
@@ -155,7 +155,7 @@ def test_a_service_without_a_release_becomes_ready_when_there_is_one(tmp_path):
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.torture)])
-def test_a_service_that_is_asked_to_end_answers_what_it_accepted(place, times):
+def test_a_service_that_is_asked_to_end_answers_what_it_accepted(place, times, tell):
     """What was accepted is in the journal; a connection that is closed between two requests has lost none."""
     journal = place[0].parent / "journal" / "prices.sqlite"
     answered = 0
@@ -168,4 +168,4 @@ def test_a_service_that_is_asked_to_end_answers_what_it_accepted(place, times):
         with closing(sqlite3.connect(journal)) as database:
             (accepted,) = database.execute("SELECT count(*) FROM perennial_predictions").fetchone()
         assert accepted == answered
-    print(f"{times} ends under load: {accepted:,} accepted, {answered:,} answered")
+    tell(f"{times} ends under load: {accepted:,} accepted, {answered:,} answered")
