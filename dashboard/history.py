@@ -35,6 +35,7 @@ class Records:
         followed: the series that is forecast.
         version: of the dataset.
         zone: of the people whose days the series follows.
+        follows: how far back forecasts count for the widths of intervals.
     """
 
     frame: pd.DataFrame
@@ -42,6 +43,7 @@ class Records:
     followed: Followed
     version: int
     zone: ZoneInfo
+    follows: timedelta = timedelta(0)
 
     @property
     def first_origin(self) -> datetime:
@@ -63,10 +65,10 @@ class Records:
         return means.dropna().sort_index()
 
     def rows_at(self, origin: datetime) -> Rows:
-        """By feed the rows of the look-back that were known at an origin, as a request holds them."""
-        steps_back = self.followed.steps * self.followed.step
+        """By feed the rows that a forecast looks back at and that were known at its origin, as a request holds them."""
+        back = self.follows + self.followed.look_back + self.followed.steps * self.followed.step
         known = as_of(self.frame, origin)
-        near = known[known["event_time"] >= origin - self.followed.look_back - steps_back - MARGIN]
+        near = known[known["event_time"] >= origin - back - MARGIN]
         return {
             name: _objects(near[near["feed"] == name].reindex(columns=list(feed.fields)))
             for name, feed in self.source.feeds.items()
@@ -93,7 +95,9 @@ def records(setting: Setting, follows: Followed) -> Records | None:
         return None
     zone = ZoneInfo(getattr(setting.config.features, "zone", "UTC"))
     frame = _read(reference.uri, reference.version)
-    return Records(frame, source, follows, reference.version, zone)
+    recent = setting.config.evaluate.recent
+    back = timedelta(days=recent.days if recent else 0.0)
+    return Records(frame, source, follows, reference.version, zone, back)
 
 
 @st.cache_resource(show_spinner="Reading the dataset", max_entries=2)
