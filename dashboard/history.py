@@ -65,7 +65,7 @@ class Records:
         return means.dropna().sort_index()
 
     def rows_at(self, origin: datetime) -> Rows:
-        """By feed the rows that a forecast looks back at and that were known at its origin, as a request holds them."""
+        """By feed the rows that a forecast looks back at, as known at its origin and as a request holds them."""
         back = self.follows + self.followed.look_back + self.followed.steps * self.followed.step
         known = as_of(self.frame, origin)
         near = known[known["event_time"] >= origin - back - MARGIN]

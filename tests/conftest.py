@@ -24,14 +24,9 @@ def tell(record_property):
 
 
 def pytest_terminal_summary(terminalreporter):
-    reports = (r for group in terminalreporter.stats.values() for r in group if hasattr(r, "user_properties"))
-    told = [
-        text
-        for report in reports
-        if report.when == "call"
-        for name, text in report.user_properties
-        if name == FIGURE
-    ]
+    found = (one for group in terminalreporter.stats.values() for one in group)
+    calls = [one for one in found if isinstance(one, pytest.TestReport) and one.when == "call"]
+    told = [text for call in calls for name, text in call.user_properties if name == FIGURE]
     if told:
         terminalreporter.section("measured")
         for text in told:
