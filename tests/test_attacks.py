@@ -253,6 +253,7 @@ def test_no_command_calls_home(trained: Project, rows: Path, tmp_path: Path) -> 
     assert device_ids(home) == []
 
 
+@pytest.mark.torture
 @traceable
 def test_a_model_that_serves_for_long_does_not_call_home(trained: Project, tmp_path: Path) -> None:
     """ONNX Runtime's telemetry would ask for its collector's address within seconds, had it been left on."""

@@ -141,6 +141,7 @@ def test_killed_at_any_moment_the_dataset_is_that_of_a_quiet_run(
     assert records(project, tmp_path / "a.jsonl") == records(quiet, tmp_path / "b.jsonl")
 
 
+@pytest.mark.torture
 def test_what_is_read_whole_is_collected_too(project: Project) -> None:
     output = project.run("collect", "--config", "configs/synthetic.yaml")
     assert "version 0: 1,000 records" in output

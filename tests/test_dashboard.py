@@ -233,6 +233,7 @@ def test_a_browser_shows_the_run_and_its_steps_and_the_end_leaves_no_process(
         assert listeners(served.port) == set()
 
 
+@pytest.mark.torture
 def test_control_c_ends_it_with_all_its_processes(project: Project) -> None:
     with dashboard(project) as served:
         with urllib.request.urlopen(f"{served.url}/health", timeout=10) as answer:

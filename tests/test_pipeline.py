@@ -117,6 +117,7 @@ def test_no_artifact_is_a_pickle(trained: tuple[Project, str], tmp_path: Path) -
     assert len(pickles(tmp_path)) == 1
 
 
+@pytest.mark.torture
 def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(
     trained: tuple[Project, str], tmp_path: Path
 ) -> None:
@@ -208,6 +209,7 @@ def test_bad_data_blocks_training_with_a_sentence_and_keeps_the_rejected_rows(tm
     assert project.home.joinpath("releases").exists() is False
 
 
+@pytest.mark.torture
 def test_the_mirror_in_mlflow_follows_the_ledger(trained: tuple[Project, str]) -> None:
     project, _ = trained
     project.train("--set", "seed=8", "--set", "promotion.champion_margin=100")
