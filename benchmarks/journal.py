@@ -12,12 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bento.asked import fresh_id
 from perennial.live.journal.entry import Entry
 from perennial.live.journal.store import Store, open_store
 from perennial.live.journal.writer import Writer
 
 INPUTS = '{"a":1.234,"b":5.5,"c":"Manual","d":9.99,"e":1.234,"f":2.5,"g":7,"h":"Diesel","i":21400}'
 OUTPUT = '{"prediction":20409.30,"prediction_low":20038.46,"prediction_high":20750.23,"flag":""}'
+FILLED_AT_ONCE = 10_000
+
+Identify = Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--url", help="a PostgreSQL to measure too; its tables get rows of system `benchmark`"
     )
+    parser.add_argument(
+        "--grown", type=int, default=1_000_000, help="rows of the journals that are not empty"
+    )
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         p50, p99 = quantiles(syncs(Path(folder) / "plain", chosen.seconds / 2))
@@ -60,6 +67,11 @@ def main(arguments: list[str]) -> None:
                 measured = grouped(fresh(folder, name), chosen.putters, rows, work_us * 1e-6, chosen.seconds)
                 print(measured.line(name))
         print(alone(fresh(folder, "alone"), chosen.seconds).line("a transaction per row, one writer"))
+        for name, identify in (("ids that grow with time", ordered), ("random ids", random)):
+            store = fresh(folder, name)
+            grow(store, chosen.grown, identify)
+            measured = grouped(store, chosen.putters, 1, 0.0, chosen.seconds, identify)
+            print(measured.line(f"on top of {chosen.grown:,} rows, {name}"))
         if chosen.url:
             store = open_store("benchmark", chosen.url)
             name = f"PostgreSQL, {chosen.putters} putters of 1 row"
@@ -87,7 +99,30 @@ def syncs(path: Path, seconds: float) -> list[float]:
     return waits
 
 
-def grouped(store: Store, putters: int, rows: int, work_s: float, seconds: float) -> Run:
+def ordered() -> str:
+    """An id as the service makes it."""
+    return fresh_id(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def random() -> str:
+    """An id of a caller's that has no order."""
+    return os.urandom(16).hex()
+
+
+def grow(store: Store, rows: int, identify: Identify) -> None:
+    """Fills a journal."""
+    for start in range(0, rows, FILLED_AT_ONCE):
+        store.insert([entry(identify) for _ in range(start, min(start + FILLED_AT_ONCE, rows))])
+
+
+def grouped(
+    store: Store,
+    putters: int,
+    rows: int,
+    work_s: float,
+    seconds: float,
+    identify: Identify = ordered,
+) -> Run:
     """Puts of `rows` rows by so many tasks of one event loop, each of which computes for `work_s` before it."""
     waits: list[float] = []
     writer = Writer(store)
@@ -95,7 +130,7 @@ def grouped(store: Store, putters: int, rows: int, work_s: float, seconds: float
     async def putter(until: float) -> None:
         while time.perf_counter() < until:
             busy(work_s)
-            entries = [entry() for _ in range(rows)]
+            entries = [entry(identify) for _ in range(rows)]
             started = time.perf_counter()
             receipt = await writer.put(entries)
             waits.append(time.perf_counter() - started)
@@ -144,6 +179,6 @@ def busy(seconds: float) -> None:
         pass
 
 
-def entry() -> Entry:
+def entry(identify: Identify = ordered) -> Entry:
     """A prediction of usual size, with an id of its own."""
-    return Entry(os.urandom(16).hex(), "champion", time.time_ns() // 1000, "v1", INPUTS, OUTPUT, 0.001)
+    return Entry(identify(), "champion", time.time_ns() // 1000, "v1", INPUTS, OUTPUT, 0.001)
