@@ -7,11 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from perennial.errors import JournalError
 from perennial.live.journal.entry import Entry
+from perennial.live.journal.gathering import Gathering
 from perennial.live.journal.receipt import WRITTEN, Limits, Receipt, Stats
 from perennial.live.journal.store import Store
 
@@ -44,7 +45,9 @@ class Writer:
         self._store = store
         self._limits = limits or Limits()
         self._clock = clock
-        self._queue: SimpleQueue[_Put | None] = SimpleQueue()
+        self._puts: deque[_Put] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._gathering = Gathering(lambda: self._bell.put(None))
         self._thread = threading.Thread(target=self._run, name=f"journal {store.system}", daemon=True)
         self._stopping = threading.Event()
         self._asked: deque[_Waiting] = deque()
@@ -82,7 +85,8 @@ class Writer:
             future.set_result(Receipt(False, self._down))
         else:
             self._await(loop, _Waiting(future, rows, now + self._limits.max_wait_s))
-        self._queue.put(_Put(entries, size, future, now))
+        self._puts.append(_Put(entries, size, future, now))
+        self._gathering.came(loop)
         return future
 
     def stop(self) -> None:
@@ -92,7 +96,7 @@ class Writer:
         than three times `max_wait_s`, even if the disk says nothing.
         """
         self._stopping.set()
-        self._queue.put(None)
+        self._bell.put(None)
         self._thread.join(3 * self._limits.max_wait_s)
 
     @property
@@ -187,12 +191,12 @@ class Writer:
     def _gather(self, waiting: deque[_Put]) -> bool:
         """Add what came in the meantime, waiting for it where nothing is there; False at the end of all."""
         while True:
-            try:
-                put = self._queue.get(block=not waiting and not self._stopping.is_set())
-            except Empty:
+            if not waiting and not self._stopping.is_set():
+                self._bell.get()
+            while self._puts:
+                waiting.append(self._puts.popleft())
+            if waiting or self._stopping.is_set():
                 return bool(waiting)
-            if put is not None:
-                waiting.append(put)
 
     def _group(self, waiting: deque[_Put]) -> list[_Put]:
         group = [waiting.popleft()]
