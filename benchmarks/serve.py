@@ -51,13 +51,17 @@ class Running:
 
 @dataclass(frozen=True)
 class Load:
-    """One stretch of load: requests per second, milliseconds, and megabytes of all its processes after it."""
+    """One stretch of load: requests per second, milliseconds, and what all processes of the server took.
+
+    That is megabytes after it, and microseconds of processor time per request.
+    """
 
     rate: float
     p50_ms: float
     p99_ms: float
     largest_ms: float
     memory_mb: float
+    cpu_us: float
 
 
 def main(arguments: list[str]) -> None:
@@ -72,6 +76,9 @@ def main(arguments: list[str]) -> None:
         "--home", type=Path, help="a state folder with a release of synthetic; trained if absent"
     )
     parser.add_argument("--only", nargs="+", help="words in the names of the contestants to run")
+    parser.add_argument(
+        "--journal", metavar="URL", help="of a PostgreSQL; ours runs with its journal there, too"
+    )
     given = parser.parse_args(arguments)
     if shutil.which("wrk") is None:
         print("skipped: expected wrk on PATH, found none; install Debian's package wrk")
@@ -81,7 +88,7 @@ def main(arguments: list[str]) -> None:
         bundle = released(home)
         chosen = {
             name: one
-            for name, one in contestants(home, bundle, Path(folder)).items()
+            for name, one in contestants(home, bundle, Path(folder), given.journal).items()
             if name == AGAINST or not given.only or any(word in name for word in given.only)
         }
         rows = json.loads((bundle / "golden.json").read_text())["rows"]
@@ -105,17 +112,23 @@ def released(home: Path) -> Path:
     return max(bundles.iterdir(), key=lambda folder: int(folder.name.removeprefix("v")))
 
 
-def contestants(home: Path, bundle: Path, scratch: Path) -> dict[str, Contestant]:
-    """Ours first; the others serve the files of the same bundle."""
+def contestants(home: Path, bundle: Path, scratch: Path, journal: str | None) -> dict[str, Contestant]:
+    """Ours first, with `journal` a second time; the others serve the files of the same bundle."""
     onnx, skops = ({"CONTESTANT_MODEL": str(bundle / f"model.{kind}")} for kind in ("onnx", "skops"))
     own = service_environment(home / "releases", "synthetic", home / "keys" / "signing_key.pub.pem")
     options = {"BENTOML_CONFIG_OPTIONS": "services.perennial.workers={workers}"}
     bento = tuple(command("127.0.0.1", 0)[:-1])
     plain = (*bento[:4], "benchmarks.contestants.bentoml_onnx:Plain", *bento[5:], "{port}")
+    ours: dict[str, dict[str, str]] = {"Perennial": {}} | (
+        {"Perennial, PostgreSQL": {"PERENNIAL_JOURNAL": journal}} if journal else {}
+    )
     return {
-        "Perennial": Contestant(
-            (*bento, "{port}"), {**own, **options, "BENTOML_HOME": str(scratch / "ours")}
-        ),
+        **{
+            name: Contestant(
+                (*bento, "{port}"), {**own, **options, **kept, "BENTOML_HOME": str(scratch / name)}
+            )
+            for name, kept in ours.items()
+        },
         AGAINST: Contestant(_uvicorn("fastapi_onnx"), onnx),
         "FastAPI + scikit-learn": Contestant(_uvicorn("fastapi_sklearn"), skops),
         "BentoML + ONNX Runtime": Contestant(
@@ -223,19 +236,33 @@ def under_load(server: Running, bodies: Path, seconds: int, connections: int) ->
     """What wrk measured; raises RuntimeError where an answer failed."""
     wrk = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
     wrk += ["--timeout", "30s", "--script", str(POST), server.url, "--", str(bodies)]
+    _, before = _taken(server)
     done = subprocess.run(wrk, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     if found["failed"]:
         raise RuntimeError(f"{found['failed']} of {found['requests']} requests failed:\n{done.stdout}")
+    memory, after = _taken(server)
+    return Load(
+        found["requests"] / found["seconds"],
+        found["p50_ms"],
+        found["p99_ms"],
+        found["largest_ms"],
+        memory,
+        1e6 * (after - before) / found["requests"],
+    )
+
+
+def _taken(server: Running) -> tuple[float, float]:
+    """Megabytes of memory and seconds of processor time of a server's processes."""
     own = psutil.Process(server.process.pid)
-    memory = sum(process.memory_info().rss for process in (own, *own.children(recursive=True))) / 1e6
-    rate = found["requests"] / found["seconds"]
-    return Load(rate, found["p50_ms"], found["p99_ms"], found["largest_ms"], memory)
+    processes = (own, *own.children(recursive=True))
+    memory = sum(process.memory_info().rss for process in processes) / 1e6
+    return memory, sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def table(loads: Mapping[str, Sequence[Load]], running: Mapping[str, Running]) -> str:
     """Per contestant the medians over rounds, the largest answer of all, and the ratio to FastAPI + ONNX Runtime."""
-    heads = ("requests/s", "x", "p50 ms", "p99 ms", "p99/p50", "largest ms", "MB", "start s")
+    heads = ("requests/s", "x", "p50 ms", "p99 ms", "p99/p50", "largest ms", "cpu us", "MB", "start s")
     lines = [" " * 24 + "".join(f"{head:>11}" for head in heads)]
     for name, own in loads.items():
         middle = {field: statistics.median(getattr(one, field) for one in own) for field in own[0].__dict__}
@@ -243,6 +270,6 @@ def table(loads: Mapping[str, Sequence[Load]], running: Mapping[str, Running]) -
         lines.append(
             f"{name:<24}{middle['rate']:>11,.0f}{ratio:>11.2f}{middle['p50_ms']:>11.2f}{middle['p99_ms']:>11.2f}"
             f"{middle['p99_ms'] / middle['p50_ms']:>11.1f}{max(one.largest_ms for one in own):>11.1f}"
-            f"{middle['memory_mb']:>11,.0f}{running[name].start_s:>11.1f}"
+            f"{middle['cpu_us']:>11,.0f}{middle['memory_mb']:>11,.0f}{running[name].start_s:>11.1f}"
         )
     return "\n".join(lines)
