@@ -52,7 +52,9 @@ def backtest(
     config: Config, stack: str, dataset_version: int | None = None
 ) -> tuple[BacktestResult, Any, str]:
     """Runs the backtest pipeline; returns what it came to, all forecasts as a data frame, and the page."""
-    import skops.io  # noqa: F401  (quicker before ZenML's imports)
+    from perennial.live.skops_io import skops_io
+
+    skops_io()  # several times quicker before ZenML's imports
 
     from commands.runs import open_for_runs, run
 

@@ -98,8 +98,9 @@ def _digest(config: Config) -> str:
 
 
 def _trained(config: Config, stack: str, cache: bool, dataset_version: int | None) -> Trained:
-    # skops looks for the home of every NumPy function in all loaded modules: ten times quicker before ZenML's
-    import skops.io  # noqa: F401
+    from perennial.live.skops_io import skops_io
+
+    skops_io()  # several times quicker before ZenML's imports
 
     from commands.runs import open_for_runs, run
     from commands.show import Trained
@@ -126,5 +127,6 @@ def _trained(config: Config, stack: str, cache: bool, dataset_version: int | Non
         read(stack).compute,
         cache=None if cache else False,
     )
-    outputs = {step: done.steps[step].output.load() for step in ("evaluate", "judge", "promote")}
-    return Trained(done.name, summarise(done), outputs["evaluate"], outputs["judge"], outputs["promote"])
+    steps = done.steps  # asks ZenML's store anew each time
+    outputs = {step: steps[step].output.load() for step in ("evaluate", "judge", "promote")}
+    return Trained(done.name, summarise(steps), outputs["evaluate"], outputs["judge"], outputs["promote"])

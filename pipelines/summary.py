@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zenml.models import PipelineRunResponse
+    from collections.abc import Mapping
+
+    from zenml.models import StepRunResponse
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,12 @@ class StepSummary:
     seconds: float
 
 
-def summarise(run: PipelineRunResponse) -> list[StepSummary]:
+def summarise(steps: Mapping[str, StepRunResponse]) -> list[StepSummary]:
     """The steps of a run in the order in which they started."""
     from zenml.client import Client
 
     rows = []
-    for name, step in sorted(run.steps.items(), key=lambda item: str(item[1].start_time)):
+    for name, step in sorted(steps.items(), key=lambda item: str(item[1].start_time)):
         outcome = {"completed": "ran"}.get(step.status.value, step.status.value)
         if step.status.value == "cached" and step.original_step_run_id:
             original = Client().get_run_step(step.original_step_run_id)

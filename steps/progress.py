@@ -6,10 +6,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from perennial.data.crawl.engine import Advance
-from perennial.learn.backtest.refits import Standing as Refits
-from perennial.learn.search.runner import Standing
+if TYPE_CHECKING:
+    from perennial.data.crawl.engine import Advance
+    from perennial.learn.backtest.refits import Standing as Refits
+    from perennial.learn.search.runner import Standing
 
 
 @contextmanager

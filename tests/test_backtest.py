@@ -30,7 +30,6 @@ from perennial.learn.models import fit
 from perennial.live.report.backtest import backtest_html, verdict
 from perennial.table import Column, Contract, Table
 from steps.residuals import folds_for
-from tests.project import Project
 
 HERE = Path(__file__).resolve().parent
 THREADS = ThreadsCompute()
@@ -261,13 +260,13 @@ def test_the_page_tells_the_result_and_escapes_names():
 
 
 @pytest.mark.slow
-def test_the_command_walks_and_keeps_every_forecast(tmp_path):
+def test_the_command_walks_and_keeps_every_forecast(homes, tmp_path):
     hours = pd.date_range("2018-01-01", "2018-03-20", freq="h", tz="UTC")
     rng = np.random.default_rng(0)
     load = 50_000 + 8_000 * np.sin(2 * np.pi * (hours.hour - 8) / 24) - 4_000 * (hours.dayofweek > 4)
     frame = pd.DataFrame({"utc_timestamp": hours, "load_mw": load + rng.normal(0, 500, len(hours))})
     frame.to_csv(tmp_path / "load.csv", index=False)
-    project = Project(tmp_path / "home")
+    project = homes.empty(tmp_path / "home")
     options = (
         *("--config", "configs/files/load_fr.yaml"),
         *("--set", f"source.feeds.load.walk.paths=[{tmp_path}/load.csv]"),

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial.errors import BundleError, MissingLayerError
+from perennial.live.skops_io import skops_io
 from perennial.table import Matrix
 
 Raw = npt.NDArray[np.float64]
@@ -124,14 +125,14 @@ class SkopsModel(FittedModel):
 def load_skops(source: Path | bytes) -> Any:
     """The estimator in a skops file; see SkopsModel for what is refused."""
     try:
-        import skops.io
+        io = skops_io()
         from sklearn.exceptions import InconsistentVersionWarning
     except ImportError as error:
         raise MissingLayerError("skops", "base", "to run a model that has no ONNX form") from error
     name = source if isinstance(source, Path) else "model.skops"
     content = source.read_bytes() if isinstance(source, Path) else source
     try:
-        unknown = set(skops.io.get_untrusted_types(data=content))
+        unknown = set(io.get_untrusted_types(data=content))
     except Exception as error:  # damage can surface as any error of zipfile, json or skops
         raise BundleError(name, f"no readable skops file ({_first_line(error)})", "build it again") from error
     if refused := sorted(unknown - ALLOWED_TYPES):
@@ -143,7 +144,7 @@ def load_skops(source: Path | bytes) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", InconsistentVersionWarning)
-            return skops.io.loads(content, trusted=sorted(unknown))
+            return io.loads(content, trusted=sorted(unknown))
     except InconsistentVersionWarning as error:
         raise BundleError(
             name,

@@ -184,15 +184,16 @@ def _write_model(
     from perennial.live.export.parity import parity
 
     options, n_classes = parts.options, len(parts.rule.classes)
-    if parts.skops:
-        (folder / "model.skops").write_bytes(parts.skops)
+    file = folder / "model.skops"
+    if parts.skops:  # the fitted model is what was loaded from it
+        file.write_bytes(parts.skops)
     else:
-        to_skops(parts.estimator, folder / "model.skops")
-    restored = SkopsModel(folder / "model.skops", n_classes).raw(holdout)
-    if not np.allclose(restored, fitted.raw(holdout), rtol=1e-9, atol=1e-12):
-        raise BundleError(
-            parts.system, "model.skops answers differently from the fitted model", "use another candidate"
-        )
+        to_skops(parts.estimator, file)
+        restored = SkopsModel(file, n_classes).raw(holdout)
+        if not np.allclose(restored, fitted.raw(holdout), rtol=1e-9, atol=1e-12):
+            raise BundleError(
+                parts.system, "model.skops answers differently from the fitted model", "use another candidate"
+            )
     if options.onnx == "off":
         return {}
     required = {"required": options.onnx == "required"}

@@ -12,15 +12,14 @@ import numpy as np
 
 from perennial.live.export.graph import Graph, UnsupportedError
 from perennial.live.export.operators import emit
+from perennial.live.skops_io import skops_io
 
 OPSET, ML_OPSET, IR_VERSION = 18, 5, 10  # what ONNX Runtime 1.23, the oldest one allowed, understands
 
 
 def to_skops(estimator: Any, path: Path) -> None:
     """Write `estimator` as a skops file, the same bytes for the same model."""
-    import skops.io
-
-    path.write_bytes(_stable_skops(skops.io.dumps(estimator)))
+    path.write_bytes(_stable_skops(skops_io().dumps(estimator)))
 
 
 def _stable_skops(data: bytes) -> bytes:

@@ -76,10 +76,10 @@ def parity(
     rng = np.random.default_rng(seed)
     real = matrix if len(matrix) <= max_rows else matrix[rng.choice(len(matrix), max_rows, replace=False)]
     kinds = (real, threshold_rows(exported, real, whole, rng), missing_rows(real, rng))
-    scale = float(np.median(np.abs(_natural(fitted.raw(real), rule)))) or 1.0
+    answers = [(fitted.raw(rows), exported.raw(rows)) for rows in kinds]
+    scale = float(np.median(np.abs(_natural(answers[0][0], rule)))) or 1.0
     differences, equal = [], []
-    for rows in kinds:
-        ours, theirs = fitted.raw(rows), exported.raw(rows)
+    for rows, (ours, theirs) in zip(kinds, answers, strict=True):
         differences.append(_difference(ours, theirs, rule, scale))
         equal.append(ours.argmax(axis=1) == theirs.argmax(axis=1) if rule.classes else np.ones(len(rows)))
     largest = [float(d.max(initial=0.0)) for d in differences]
