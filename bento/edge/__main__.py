@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from aiohttp import web
@@ -25,6 +25,7 @@ from bento.edge.slots import Device
 from bento.edge.source import open_source
 from bento.edge.upload import Uploader
 from bento.edge.web import Front
+from bento.renewal import Renewal
 from perennial.errors import BusyError, InputError, PerennialError
 
 logger = logging.getLogger("bento.edge")
@@ -68,6 +69,13 @@ def parser() -> argparse.ArgumentParser:
         default=168.0,
         metavar="H",
         help="hours offline after which answers are stale",
+    )
+    add(
+        "--late-hours",
+        type=float,
+        default=6.0,
+        metavar="H",
+        help="hours that a history may be older than usual and still be forecast from",
     )
     add("--queue-rows", type=int, default=100_000, help="journal rows to keep at most")
     add("--queue-mb", type=float, default=64.0, help="megabytes of journal rows to keep at most")
@@ -121,8 +129,8 @@ def _serve(
         if chosen.upload
         else None
     )
-    limits = Limits(chosen.max_rows, chosen.stale_after * 3600)
-    desk = Desk(agent, queue if sender else None, sender, limits, device.root / "hash.key", time.time)
+    limits = Limits(chosen.max_rows, chosen.stale_after * 3600, timedelta(hours=chosen.late_hours))
+    desk = Desk(agent, device, queue if sender else None, sender, limits, time.time)
     stopped = threading.Event()
     chance = random.Random(chosen.device)
 
@@ -139,7 +147,7 @@ def _serve(
             Front(desk).app(),
             host=chosen.host,
             port=chosen.port,
-            ssl_context=pair.context() if pair else None,
+            ssl_context=Renewal(pair.context, pair.certificate, pair.key).context if pair else None,
             print=None,
             access_log=None,
         )

@@ -6,8 +6,9 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
+from bento.asked import Refused
 from bento.edge.pull import PullError, check_order, fetch_bundle, follow_ledger
 from bento.edge.serving import Reply, Serving, reply_of
 from bento.edge.slots import Device, Refusal, State, Trial, other, runtime
@@ -18,6 +19,7 @@ from perennial.live.ledger import FolderStore
 from perennial.live.load import load_predictor
 
 logger = logging.getLogger("bento.edge")
+T = TypeVar("T")
 
 MAX_STRIKES = 3
 OUTCOMES = (
@@ -83,17 +85,24 @@ class Agent:
         return outcome
 
     def answer(self, rows: list[Any], max_rows: int) -> Reply:
-        """The answers to the rows of a request.
+        """The answers to the rows of a request; see `answered`. Raises TableError where they break the contract."""
+        return self.answered(lambda serving: reply_of(serving, rows, max_rows))
 
-        A release on trial that fails is given up, and the confirmed one answers the same rows.
+    def answered(self, work: Callable[[Serving], T], is_proof: Callable[[T], bool] = lambda _: True) -> T:
+        """What the release that answers makes of a request.
+
+        A release on trial that fails is given up, and the confirmed one does the same work.
+
+        Args:
+            work: raises TableError or Refused where the request is wrong; whatever else it raises is the release's.
+            is_proof: whether what came of it counts for a release on trial.
 
         Raises:
-            TableError: the rows do not follow the contract.
             BundleError: no release answers here.
         """
         serving = self.serving
         if serving is not None and not serving.on_trial:
-            return reply_of(serving, rows, max_rows)
+            return work(serving)
         with self._lock:
             serving = self.serving
             if serving is None:
@@ -102,11 +111,11 @@ class Agent:
                 )
             trial = self.state.trial
             if trial is None:
-                return reply_of(serving, rows, max_rows)
+                return work(serving)
             self._keep(trial=replace(trial, busy=True))
             try:
-                reply = reply_of(serving, rows, max_rows)
-            except TableError:
+                reply = work(serving)
+            except (TableError, Refused):
                 self._keep(trial=trial)
                 raise
             except Exception as error:
@@ -114,9 +123,14 @@ class Agent:
                 self._give_up(f"it failed a live prediction ({type(error).__name__}: {str(error)[:200]})")
                 if self._confirmed is None:
                     raise
-                return reply_of(self._confirmed, rows, max_rows)
-            self._passed(trial)
+                return work(self._confirmed)
+            self._passed(trial, int(is_proof(reply)))
             return reply
+
+    @property
+    def confirmed(self) -> Serving | None:
+        """The release that a trial falls back to; None where there is none yet."""
+        return self._confirmed
 
     def _follow(self) -> str:
         device, state = self._device, self.state
@@ -209,15 +223,16 @@ class Agent:
         if self._confirmed is None or not self._confirm_after:
             self._confirm()
 
-    def _passed(self, trial: Trial) -> None:
-        self._keep(trial=replace(trial, answered=trial.answered + 1, busy=False))
-        if trial.answered + 1 >= self._confirm_after:
+    def _passed(self, trial: Trial, proofs: int) -> None:
+        self._keep(trial=replace(trial, answered=trial.answered + proofs, busy=False))
+        if trial.answered + proofs >= self._confirm_after:
             self._confirm()
 
     def _confirm(self) -> None:
         serving, trial = self.serving, self.state.trial
         assert serving is not None and trial is not None
-        self._keep(slot=trial.slot, trial=None)
+        before = self._confirmed.digest if self._confirmed else ""
+        self._keep(slot=trial.slot, trial=None, before=before)
         self._confirmed = self.serving = replace(serving, on_trial=False)
         logger.info("%s %s is confirmed", self._device.system, trial.version)
 

@@ -3,92 +3,137 @@
 from __future__ import annotations
 
 import json
-import logging
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bento import asked
 from bento.asked import Refused
-from bento.edge import metrics
+from bento.edge import layer, metrics
 from bento.edge.agent import Agent
 from bento.edge.queue import Queue
-from bento.edge.serving import Reply
+from bento.edge.record import Record
+from bento.edge.serving import Serving, reply_of
+from bento.edge.slots import Device
 from bento.edge.upload import Uploader
+from bento.forecast.ladder import CHAMPION, PREVIOUS, RUNGS
 from perennial.errors import BundleError, TableError
-from perennial.live.journal.entry import Entry
-from perennial.live.journal.masking import Rules, hash_key, masked, masked_flags, rules_of
+from perennial.live.bundle import Bundle
 
-logger = logging.getLogger("bento.edge")
+if TYPE_CHECKING:
+    from bento.answering import Exchange
+    from bento.edge.forecasts import Forecasts
+
+T = TypeVar("T")
+Told = tuple[dict[str, Any], dict[str, str]]
+"""An answer and its headers."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Rows that a request may hold, and how long after the last contact an answer counts as stale, in seconds."""
+    """What the device puts up with.
+
+    Attributes:
+        max_rows: rows that a request may hold.
+        stale_after_s: how long after the last contact an answer counts as stale.
+        late: by how much a history that is forecast from may be older than usual.
+    """
 
     max_rows: int
     stale_after_s: float
+    late: timedelta
 
 
 class Desk:
-    """Answers requests and queues each answer for the journal; `answer` and `samples` belong to one thread."""
+    """Answers requests and queues each answer for the journal; belongs to one thread but for `readiness`, `count`."""
 
     def __init__(
         self,
         agent: Agent,
+        device: Device,
         queue: Queue | None,
         uploader: Uploader | None,
         limits: Limits,
-        key_path: Path,
         clock: Callable[[], float],
     ) -> None:
-        self._agent, self._queue, self._uploader, self._limits = agent, queue, uploader, limits
-        self._key_path, self._clock = key_path, clock
-        self._rules: tuple[str, Rules] | None = None
+        self._agent, self._device, self._queue, self._uploader = agent, device, queue, uploader
+        self._limits, self._clock = limits, clock
+        self._record = Record(queue, device.root / "hash.key", clock)
+        self._made: Forecasts | None = None
         self._requests: Counter[int] = Counter()
-        self._rows = self._lost = 0
+        self._rungs: Counter[str] = Counter()
+        self._rows = 0
         self._seconds = 0.0
 
     def count(self, status: int, seconds: float) -> None:
-        """Counts one request for predictions."""
+        """Counts one request for predictions or a forecast."""
         self._requests[status] += 1
         self._seconds += seconds
 
-    def answer(self, body: bytes, caller_id: str | None) -> tuple[dict[str, Any], dict[str, str]]:
+    def answer(self, body: bytes, caller_id: str | None) -> Told:
         """The answer to a request and its headers; raises Refused."""
         started = perf_counter()
         wanted = asked.read(body, caller_id, self._limits.max_rows)
         try:
-            reply = self._agent.answer(wanted.rows, self._limits.max_rows)
+            reply = self._asked(lambda serving: reply_of(serving, wanted.rows, self._limits.max_rows))
         except TableError as error:
             raise asked.from_table(error) from None
-        except BundleError as error:
-            raise Refused(503, "not_ready", str(error)) from None
-        told = self._standing(reply)
-        is_written = self._journalled(wanted, reply, told["stale"], perf_counter() - started)
+        bundle = reply.serving.predictor.bundle
+        told = self._standing(bundle, reply.serving.on_trial)
+        is_written = self._record.put(
+            bundle,
+            wanted.rows,
+            reply.rows,
+            reply.answered.flags,
+            wanted.row_ids,
+            wanted.prediction_id,
+            perf_counter() - started,
+            "stale" if told["stale"] else "",
+        )
         self._rows += len(reply.rows)
         named = [{**row, "prediction_id": one} for row, one in zip(reply.rows, wanted.row_ids, strict=True)]
-        headers = {
-            "X-Model-Name": told["model"],
-            "X-Model-Version": told["version"],
-            "X-Model-Age-Seconds": str(told["model_age_s"]),
-            "X-Prediction-Id": wanted.prediction_id,
-            **({} if is_written else {"X-Journal": "not written"}),
-        }
-        return {**told, "prediction_id": wanted.prediction_id, "predictions": named}, headers
+        answer = {**told, "prediction_id": wanted.prediction_id, "predictions": named}
+        return answer, _headers(answer, is_written)
+
+    def forecast(self, body: bytes, caller_id: str | None) -> Told:
+        """The answer to a request for a forecast, and its headers; raises Refused."""
+        started, now, forecasts = perf_counter(), self._now(), self._forecasts()
+
+        def made(serving: Serving) -> tuple[Serving, Exchange]:
+            return serving, forecasts.forecast(serving, body, caller_id, now)
+
+        serving, exchange = self._asked(made, lambda found: found[1].quality == CHAMPION)
+        bundle = exchange.answering.ready.bundle
+        told = self._standing(bundle, serving.on_trial and serving.digest == bundle.digest)
+        is_written = self._record.put(
+            bundle,
+            exchange.rows,
+            exchange.predictions,
+            exchange.answered.flags,
+            exchange.row_ids,
+            exchange.prediction_id,
+            perf_counter() - started,
+            exchange.quality,
+            exchange.abouts,
+        )
+        self._rungs[exchange.quality] += 1
+        self._rows += len(exchange.row_ids) if exchange.quality in (CHAMPION, PREVIOUS) else 0
+        answer = {**told, **json.loads(exchange.body)}
+        return answer, _headers(answer, is_written)
+
+    def observe(self, body: bytes) -> dict[str, Any]:
+        """Keeps the rows of a feed for forecasts, and says what became of them; raises Refused."""
+        now, forecasts = self._now(), self._forecasts()
+        return self._asked(lambda serving: forecasts.observe(serving, body, now), lambda _: False)
 
     def readiness(self) -> dict[str, Any]:
         """Who answers, and what is wrong; raises Refused where nobody does."""
         serving, state = self._agent.serving, self._agent.state
         if serving is None:
-            raise Refused(
-                503, "not_ready", self._agent.trouble or "no release yet; the first pull is under way"
-            )
+            raise self._without_release()
         manifest = serving.predictor.bundle.manifest
         return {
             "ready": True,
@@ -118,7 +163,7 @@ class Desk:
             },
             "perennial_edge_rows_total": self._rows,
             "perennial_edge_request_seconds_total": self._seconds,
-            "perennial_edge_queue_lost_total": self._lost,
+            "perennial_edge_queue_lost_total": self._record.lost,
             "perennial_edge_upload_failures": self._uploader.failures if self._uploader else 0,
             "process_resident_memory_bytes": metrics.memory_bytes(),
         }
@@ -131,16 +176,43 @@ class Desk:
             created = datetime.fromisoformat(manifest.created_at).timestamp()
             told["perennial_edge_model_info"] = {labels: 1}
             told["perennial_edge_model_age_seconds"] = max(0.0, now - created)
-        return {**told, **self._queue_samples()}
+            if layer.looks_ahead(serving.predictor.bundle):
+                told["perennial_edge_forecasts_total"] = {(("rung", n),): self._rungs[n] for n in RUNGS}
+        return told if self._queue is None else {**told, **metrics.of_queue(self._queue, self._clock())}
 
-    def _standing(self, reply: Reply) -> dict[str, Any]:
+    def _asked(self, work: Callable[[Serving], T], is_proof: Callable[[T], bool] = lambda _: True) -> T:
+        """What the release that answers makes of a request; see `Agent.answered`. Raises Refused."""
+        try:
+            return self._agent.answered(work, is_proof)
+        except BundleError as error:
+            raise _not_ready(error) from None
+
+    def _forecasts(self) -> Forecasts:
+        """What forecasts, made when it is first wanted; raises Refused where it cannot be."""
+        if self._made is None:
+            serving = self._agent.serving
+            if serving is None:
+                raise self._without_release()
+            layer.check(serving.predictor.bundle)
+            from bento.edge.forecasts import Forecasts
+
+            self._made = Forecasts(self._agent, self._device, self._limits.late)
+        return self._made
+
+    def _without_release(self) -> Refused:
+        return Refused(503, "not_ready", self._agent.trouble or "no release yet; the first pull is under way")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _standing(self, bundle: Bundle, on_trial: bool) -> dict[str, Any]:
         """Who answers, how old it is, and how long ago the source confirmed that."""
-        manifest, now = reply.serving.predictor.bundle.manifest, self._clock()
+        manifest, now = bundle.manifest, self._clock()
         contact_age_s = self._contact_age_s()
         return {
             "model": manifest.system,
             "version": manifest.version,
-            "on_trial": reply.serving.on_trial,
+            "on_trial": on_trial,
             "model_age_s": max(0, round(now - datetime.fromisoformat(manifest.created_at).timestamp())),
             "contact_age_s": None if contact_age_s is None else round(contact_age_s),
             "stale": self._is_stale(),
@@ -154,59 +226,16 @@ class Desk:
         age = self._contact_age_s()
         return age is None or age > self._limits.stale_after_s
 
-    def _journalled(self, wanted: asked.Asked, reply: Reply, is_stale: bool, latency_s: float) -> bool:
-        if self._queue is None:
-            return True
-        try:
-            self._queue.put(self._entries(wanted, reply, is_stale, latency_s))
-        except (OSError, sqlite3.Error) as error:
-            self._lost += len(reply.rows)
-            logger.error("%s rows are not in the queue: %s", len(reply.rows), error)
-            return False
-        return True
 
-    def _entries(self, wanted: asked.Asked, reply: Reply, is_stale: bool, latency_s: float) -> list[Entry]:
-        bundle = reply.serving.predictor.bundle
-        if self._rules is None or self._rules[0] != bundle.digest:
-            self._rules = bundle.digest, rules_of(bundle.contract, hash_key(self._key_path))
-        rules = self._rules[1]
-        rows = masked(wanted.rows, rules)
-        return [
-            Entry(
-                prediction_id=wanted.row_ids[place],
-                arm="champion",
-                time_us=round(self._clock() * 1e6),
-                model_version=reply.answered.model_version,
-                inputs=json.dumps(rows[place], separators=(",", ":")),
-                output=json.dumps(
-                    {name: value for name, value in told.items() if name != "flag"},
-                    separators=(",", ":"),
-                ),
-                latency_s=latency_s,
-                flag="; ".join(masked_flags(reply.answered.flags[place], rules)),
-                quality="stale" if is_stale else "",
-                request_id=wanted.prediction_id,
-                row=place,
-            )
-            for place, told in enumerate(reply.rows)
-        ]
+def _headers(answer: dict[str, Any], is_written: bool) -> dict[str, str]:
+    return {
+        "X-Model-Name": answer["model"],
+        "X-Model-Version": answer["version"],
+        "X-Model-Age-Seconds": str(answer["model_age_s"]),
+        "X-Prediction-Id": answer["prediction_id"],
+        **({} if is_written else {"X-Journal": "not written"}),
+    }
 
-    def _queue_samples(self) -> dict[str, float]:
-        if self._queue is None:
-            return {}
-        try:
-            counts = self._queue.counts()
-        except (OSError, sqlite3.Error) as error:
-            logger.error("the queue cannot be read: %s", error)
-            return {}
-        oldest_us = counts.oldest_us
-        return {
-            "perennial_edge_queue_rows": counts.rows,
-            "perennial_edge_queue_bytes": counts.bytes,
-            "perennial_edge_queue_age_seconds": 0.0
-            if oldest_us is None
-            else max(0.0, self._clock() - oldest_us / 1e6),
-            "perennial_edge_queue_dropped_total": counts.dropped,
-            "perennial_edge_queue_refused_total": counts.refused,
-            "perennial_edge_queue_sent_total": counts.sent,
-        }
+
+def _not_ready(error: BundleError) -> Refused:
+    return Refused(503, "not_ready", str(error))

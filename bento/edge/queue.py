@@ -152,7 +152,7 @@ class Queue:
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise
-                _set_aside(self._path)
+                set_aside(self._path)
                 self._open = _opened(self._path)
         return self._open
 
@@ -175,7 +175,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _set_aside(path: Path) -> None:
+def set_aside(path: Path) -> None:
+    """Keeps a database under the name `FILE.damaged`, so that a new one can be begun."""
     for ending in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(f"{path.name}{ending}").replace(path.with_name(f"{path.name}.damaged{ending}"))

@@ -18,6 +18,11 @@ class Serving:
     slot: str
     on_trial: bool
 
+    @property
+    def digest(self) -> str:
+        """The digest of its bundle."""
+        return self.predictor.bundle.digest
+
 
 @dataclass(frozen=True)
 class Reply:

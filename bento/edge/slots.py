@@ -58,6 +58,7 @@ class State:
         refused: by digest, the releases that failed here.
         returns: how often a release on trial was given up.
         contact: when the source last told what serves, in seconds since 1970; None for never.
+        before: the digest of the release that was confirmed before the one that is; "" for none.
     """
 
     slot: str = ""
@@ -66,6 +67,7 @@ class State:
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     returns: int = 0
     contact: float | None = None
+    before: str = ""
 
 
 @dataclass(frozen=True)

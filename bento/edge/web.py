@@ -1,4 +1,4 @@
-"""What a device answers on its loopback address: predictions, readiness, metrics."""
+"""What a device answers on its loopback address: predictions, forecasts, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from bento.edge.desk import Desk
 logger = logging.getLogger("bento.edge")
 
 MAX_BODY_BYTES = 8 * 2**20
-PATHS = "/readyz, /livez or /metrics"
+PATHS = "POST /predict, /forecast or /observe, or GET /readyz, /livez or /metrics"
+COUNTED = ("/predict", "/forecast")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -37,6 +38,8 @@ class Front:
         made.add_routes(
             [
                 web.post("/predict", self._predict),
+                web.post("/forecast", self._forecast),
+                web.post("/observe", self._observe),
                 web.get("/readyz", self._readyz),
                 web.get("/livez", self._livez),
                 web.get("/metrics", self._metrics),
@@ -64,22 +67,26 @@ class Front:
             response = _refusal(
                 Refused(500, "internal", "the agent failed to answer; the cause is in its log")
             )
-        if request.path == "/predict":
+        if request.path in COUNTED:
             self._desk.count(response.status, perf_counter() - started)
         return response
 
     async def _predict(self, request: web.Request) -> web.Response:
-        if request.content_type != "application/json":
-            raise Refused(
-                415,
-                "unsupported_media_type",
-                f"expected Content-Type: application/json, found {request.content_type[:100]!r}",
-            )
-        header = request.headers.get("X-Prediction-Id")
-        caller_id = asked.header_id(header.encode("utf-8", "surrogateescape") if header is not None else None)
-        body = await request.read()
-        answer, headers = await self._worked(self._desk.answer, body, caller_id)
+        _check_is_json(request)
+        caller_id = _caller_id(request)
+        answer, headers = await self._worked(self._desk.answer, await request.read(), caller_id)
         return _json(answer, 200, headers)
+
+    async def _forecast(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if body:
+            _check_is_json(request)
+        answer, headers = await self._worked(self._desk.forecast, body, _caller_id(request))
+        return _json(answer, 200, headers)
+
+    async def _observe(self, request: web.Request) -> web.Response:
+        _check_is_json(request)
+        return _json(await self._worked(self._desk.observe, await request.read()), 200)
 
     async def _livez(self, _request: web.Request) -> web.Response:
         return _json({"live": True}, 200)
@@ -98,6 +105,21 @@ class Front:
         )
 
 
+def _check_is_json(request: web.Request) -> None:
+    if request.content_type != "application/json":
+        raise Refused(
+            415,
+            "unsupported_media_type",
+            f"expected Content-Type: application/json, found {request.content_type[:100]!r}",
+        )
+
+
+def _caller_id(request: web.Request) -> str | None:
+    """The caller's id from the header; raises Refused where it cannot be used."""
+    header = request.headers.get("X-Prediction-Id")
+    return asked.header_id(header.encode("utf-8", "surrogateescape") if header is not None else None)
+
+
 def _json(value: Any, status: int, headers: dict[str, str] | None = None) -> web.Response:
     body = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
@@ -107,9 +129,7 @@ def _of_http(error: web.HTTPException, request: web.Request) -> Refused:
     name = (error.reason or "error").lower().replace(" ", "_")
     allowed = tuple((b"allow", value.encode()) for value in error.headers.getall("Allow", []))
     found = f"{request.method[:20]} {request.path[:100]}"
-    return Refused(
-        error.status, name, f"expected POST /predict or GET {PATHS}, found {found}", headers=allowed
-    )
+    return Refused(error.status, name, f"expected {PATHS}, found {found}", headers=allowed)
 
 
 def _refusal(refused: Refused) -> web.Response:

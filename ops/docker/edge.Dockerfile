@@ -3,7 +3,9 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS made
-COPY requirements/edge.txt /requirements.txt
+# For a device that forecasts: --build-arg LAYER=edge-forecast.
+ARG LAYER=edge
+COPY requirements/${LAYER}.txt /requirements.txt
 # A registry of your own: --secret id=pip,src=pip.conf, and its certificates as --secret id=ca,src=ca.pem.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     python -m venv /opt/venv \

@@ -37,6 +37,7 @@ class Followed:
         steps: how many rows a forecast has.
         looks_back: says how far before an origin the features read; may import what makes them.
         lead: from when a predicted value happens to the `time` of its row.
+        after: from an origin to the `time` of a forecast's first row.
         delay: how long after it happened a value is usually known.
         every: the time between the origins that a model is trained on: another hour of the day is another task.
         first: when they are, counted from Monday midnight, UTC.
@@ -49,6 +50,7 @@ class Followed:
     steps: int
     looks_back: Callable[[], timedelta]
     lead: timedelta
+    after: timedelta
     delay: timedelta
     every: timedelta
     first: timedelta

@@ -106,6 +106,7 @@ def follows(source: Source, features: Features | None) -> Followed:
         steps=1,
         looks_back=lambda: timedelta(days=REMEMBERED_DAYS),
         lead=DAY,
+        after=chosen.horizon_days * DAY,
         delay=max(timedelta(seconds=web.feeds[feed].available_after_s or 0.0), DAY),
         every=DAY,
         first=timedelta(0),

@@ -106,6 +106,7 @@ def follows(source: Source, features: Features | None) -> Followed:
         steps=int(timedelta(hours=chosen.horizon_hours) / step),
         looks_back=lambda: max(part.look_back for part in parts(web, chosen)).to_pytimedelta(),
         lead=timedelta(0),
+        after=timedelta(0),
         delay=timedelta(seconds=web.feeds["load"].available_after_s or step.total_seconds()),
         every=timedelta(hours=chosen.every_hours),
         first=timedelta(hours=chosen.first_hour),

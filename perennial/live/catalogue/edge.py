@@ -46,6 +46,13 @@ EDGE = (
     ),
     Metric("perennial_edge_rows_total", "counter", "Rows answered", unit="rows"),
     Metric(
+        "perennial_edge_forecasts_total",
+        "counter",
+        "Forecasts, by the rung of the ladder that answered",
+        ("rung",),
+        "forecasts",
+    ),
+    Metric(
         "perennial_edge_request_seconds_total",
         "counter",
         "Time from requests to their answers",
