@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +17,18 @@ from bento.wire import Headers
 from perennial.errors import TableError
 from perennial.live.predict import Answered, json_rows
 from perennial.live.trial.book import CHAMPION, SHADOW
+
+
+class Again(NamedTuple):
+    """How another release answers what was asked, from what the first one knew.
+
+    Attributes:
+        rows: how many rows of a history are kept for it.
+        ask: gives what a release answers; None where there is nothing to compare it with.
+    """
+
+    rows: int
+    ask: Callable[[Answering], Exchange | None]
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,8 @@ class Exchange:
         unit: whom a trial assigned to the arm; "" for none.
         quality: how the answer came about; "" for the usual way.
         abouts: per row what it is about, where truth comes by time; None where it does not.
+        own_unit: the unit that it is in a shadow's trial where the caller names none; "" for one of its own.
+        again: how a shadow answers it; None where it does so from the rows.
     """
 
     prediction_id: str
@@ -49,6 +64,8 @@ class Exchange:
     unit: str = ""
     quality: str = ""
     abouts: tuple[str, ...] | None = None
+    own_unit: str = ""
+    again: Again | None = None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -111,8 +128,14 @@ class Answering:
         values = self._decoder.ordered(wanted.rows)
         return self._exchange(wanted.prediction_id, wanted.row_ids, values, answered)
 
-    def beside(self, other: Exchange) -> Exchange:
-        """What this release answers to the rows of another one's exchange, in shadow; raises TableError."""
+    def beside(self, other: Exchange) -> Exchange | None:
+        """What this release answers, in shadow, to what another one was asked.
+
+        None where that has nothing to be compared with. Raises TableError and whatever `Again.ask` does.
+        """
+        if other.again is not None:
+            answered_again = other.again.ask(self)
+            return answered_again and replace(answered_again, arm=SHADOW, unit=other.unit)
         rows = other.rows
         answered = self.ready.predictor.answer_rows(rows, len(rows))
         values = self._decoder.ordered(rows)

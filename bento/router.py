@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bento import asked
 from bento.answering import Answering, Exchange
 from bento.asked import Refused
+from bento.forecast import ladder
 from bento.shadow import Shadow
 from bento.wire import Headers
 from perennial.live.trial.book import CHALLENGER, CHAMPION, SHADOW, Trial
@@ -23,6 +24,8 @@ logger = logging.getLogger("bento.service")
 ARM_HEADERS: dict[str, Headers] = {arm: ((b"x-arm", arm.encode()),) for arm in (CHAMPION, CHALLENGER)}
 
 Answer = Callable[[Answering], Awaitable[Exchange]]
+Forecast = Callable[[Answering | None, bool], Awaitable[Exchange]]
+"""The forecast of the champion beside a challenger, or, where that leads, of the challenger above the champion."""
 
 
 def unit_of(headers: dict[bytes, bytes]) -> str:
@@ -58,8 +61,8 @@ class Router:
         """The exchange of the arm that a unit is in.
 
         In a split a request without a unit is the champion's, and no part of the trial; in shadow it is a unit of its
-        own. Where the challenger fails the champion answers, and the exchange has no unit: that units got lost in one
-        arm is what the report's sample ratio check looks for. Raises Refused.
+        own. Where the challenger fails the champion answers: the unit is journalled in an arm that it is not in, and
+        the report counts that. Raises Refused.
         """
         if trial.mode == "shadow":
             exchange = await answer(champion)
@@ -71,8 +74,27 @@ class Router:
         self._metrics.arm(exchange.answering.names["model"], exchange.arm)
         return exchange
 
+    async def forecast(self, challenger: Answering, trial: Trial, unit: str, answer: Forecast) -> Exchange:
+        """The forecast of the arm that a unit is in; in shadow one without a unit is of the day of its origin.
+
+        In a split the ladder of a challenger's unit stands on that of the champion. Where the champion's model
+        answers what the challenger could not, the challenger failed; where neither could, the history was at fault,
+        and the unit stays in its arm. Raises Refused.
+        """
+        leads = trial.mode == "split" and bool(unit) and trial.tries(unit)
+        exchange = await answer(challenger if leads or trial.mode == "shadow" else None, leads)
+        if trial.mode == "shadow":
+            exchange = replace(exchange, unit=unit or exchange.own_unit)
+        elif leads and exchange.quality == ladder.CHAMPION:
+            self._metrics.challenger_failed()
+            exchange = replace(exchange, unit=unit)
+        else:
+            exchange = replace(exchange, arm=CHALLENGER if leads else CHAMPION, unit=unit)
+        self._metrics.arm(exchange.answering.names["model"], exchange.arm)
+        return exchange
+
     def sent(self, exchange: Exchange, challenger: Answering, trial: Trial) -> None:
-        """Has the shadow answer, too, what was answered just now; but for what has no unit, such as a forecast."""
+        """Has the shadow answer, too, what was answered just now; but for what is no part of the trial."""
         if trial.mode != "shadow" or not exchange.unit or not trial.tries(exchange.unit):
             return
         if self._shadow is None:
@@ -99,4 +121,4 @@ class Router:
         except Exception:
             self._metrics.challenger_failed()
             logger.exception("the challenger %s failed; the champion answers", challenger.names["version"])
-            return await answer(champion)
+            return replace(await answer(champion), unit=unit)

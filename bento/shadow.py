@@ -15,6 +15,8 @@ logger = logging.getLogger("bento.service")
 
 MOST_ROWS = 2_000
 """Rows that may wait for the shadow in one worker; what comes on top is dropped."""
+MOST_HISTORY_ROWS = 100_000
+"""The same of the rows of histories, where forecasts are on trial."""
 PATIENCE_S = 2.0
 
 Keep = Callable[[Exchange, float], None]
@@ -35,11 +37,10 @@ class Shadow:
     Args:
         keep: is given every answer of the challenger's with the seconds that it took, in the thread.
         failed: is called in the thread for every request that the challenger could not answer.
-        most_rows: how many rows may wait.
     """
 
-    def __init__(self, keep: Keep, failed: Callable[[], None], most_rows: int = MOST_ROWS) -> None:
-        self._keep, self._failed, self._most_rows = keep, failed, most_rows
+    def __init__(self, keep: Keep, failed: Callable[[], None]) -> None:
+        self._keep, self._failed = keep, failed
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._rows_in = self._rows_out = 0
         self._told = ""
@@ -49,8 +50,9 @@ class Shadow:
 
     def offer(self, exchange: Exchange, challenger: Answering) -> bool:
         """Whether the challenger will answer, too; False where too much waits for it already."""
-        rows = len(exchange.row_ids)
-        if self._rows_in - self._rows_out + rows > self._most_rows:
+        rows = _rows(exchange)
+        most = MOST_ROWS if exchange.again is None else MOST_HISTORY_ROWS
+        if self._rows_in - self._rows_out + rows > most:
             return False
         self._rows_in += rows
         self._queue.put(Waiting(exchange, challenger))
@@ -65,13 +67,14 @@ class Shadow:
     def _answer_all(self) -> None:
         while (waiting := self._queue.get()) is not None and not self._is_over:
             self._answer(*waiting)
-            self._rows_out += len(waiting.exchange.row_ids)
+            self._rows_out += _rows(waiting.exchange)
 
     def _answer(self, exchange: Exchange, challenger: Answering) -> None:
         started = perf_counter()
         try:
             answered = challenger.beside(exchange)
-            self._keep(answered, perf_counter() - started)
+            if answered is not None:
+                self._keep(answered, perf_counter() - started)
         except Exception as error:
             # Whatever the challenger raises: the caller was answered, and the next request is another chance.
             self._failed()
@@ -79,3 +82,8 @@ class Shadow:
             if told != self._told:
                 logger.exception("the challenger %s failed in shadow", challenger.names["version"])
             self._told = told
+
+
+def _rows(exchange: Exchange) -> int:
+    """How many rows are kept until the shadow has answered."""
+    return len(exchange.row_ids) if exchange.again is None else exchange.again.rows

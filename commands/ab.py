@@ -45,6 +45,7 @@ def cli() -> None:
 @click.option("--reason", default="a trial", show_default=True, help="Why.", callback=said)
 def start(config: Config, stack: str, version: str, share: float | None, shadow: bool, reason: str) -> None:
     """Begin a trial: its signature, digests and golden rows are checked, and that it can answer what callers send."""
+    from bento.forecast.fit import misfits
     from perennial.home import home
     from perennial.live import sign
     from perennial.live.trial import book
@@ -54,7 +55,8 @@ def start(config: Config, stack: str, version: str, share: float | None, shadow:
     if share is None:
         share = SHADOW_SHARE if shadow else SPLIT_SHARE
     key, now = home().keys / sign.PUBLIC, datetime.now(UTC)
-    trial = book.start(releases_folder(stack), config.system, version, mode, share, key, now, reason)
+    releases = releases_folder(stack)
+    trial = book.start(releases, config.system, version, mode, share, key, now, reason, against=misfits)
     click.echo(f"on trial  {trial_text(trial)}")
 
 
@@ -132,6 +134,7 @@ def _report(config: Config, releases: Path, journal: str | None) -> Report:
     from perennial.live.journal.address import open_journal
     from perennial.live.journal.outcomes import outcomes
     from perennial.live.trial import book
+    from perennial.live.trial.exposure import PATIENCE
     from perennial.live.trial.report import report as report_of
 
     system = config.system
@@ -140,10 +143,12 @@ def _report(config: Config, releases: Path, journal: str | None) -> Report:
         raise LedgerError(f"{system}: expected a trial to report on, found none; begin one with ab start")
     trial, ended = latest
     rule = release.released_bundle(releases, system, trial.champion, home().keys / sign.PUBLIC).rule
-    until = ended or datetime.now(UTC)
+    now = datetime.now(UTC)
+    until = ended or now
+    read = min(now, until + 2 * PATIENCE)
     store = open_journal(system, journal or config.journal.address)
     try:
-        return report_of(outcomes(store, trial.since, until), trial, rule, until)
+        return report_of(outcomes(store, trial.since, read), trial, rule, until, read=read)
     finally:
         store.close()
 

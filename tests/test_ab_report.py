@@ -208,9 +208,9 @@ def test_a_shadow_of_a_share_is_expected_for_that_share_only():
 
 def test_rows_of_another_arm_version_or_no_unit_are_left_out():
     on, rows = split(np.random.default_rng(9), 800)
-    names = {"champion": "challenger", "challenger": "champion"}
+    of_champion = next(r for r in rows if r.arm == "champion")
     strangers = [
-        row(900, names[rows[0].arm], rows[0].unit, {"prediction": 99.0}, 10.0),
+        row(900, "challenger", of_champion.unit, {"prediction": 99.0}, 10.0),
         row(901, rows[1].arm, rows[1].unit, {"prediction": 99.0}, 10.0, version="v7"),
         row(902, "champion", "", {"prediction": 99.0}, 10.0),
         row(903, "shadow", "u3", {"prediction": 99.0}, 10.0),

@@ -271,6 +271,7 @@ def test_rules_of_the_feed_hold_for_observations(url):
         ("/observe", {"feed": "lod", "rows": []}, "expected one of the feeds load, weather, found 'lod'"),
         ("/observe", {"rows": []}, "expected feed to name one of load, weather"),
         ("/forecast", {"horizon": 25}, "expected a horizon of 1 to 24 steps of 1 h"),
+        ("/forecast", {"horizon": 10**400}, "expected a horizon of 1 to 24 steps of 1 h"),
         ("/forecast", {"origin": "2026-01-01T00:30:00Z"}, "expected an origin on a step of 60 min"),
         ("/forecast", {"history": {"sun": []}}, "expected one of the feeds load, weather, found 'sun'"),
         ("/forecast", {"histroy": {}}, "found the unknown field 'histroy'"),

@@ -11,15 +11,13 @@ from typing import Any
 
 import pytest
 import requests
-import schemathesis
 from forecasts import floor_hour, released
-from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from bento.app import FORECAST_METHODS
+from bento.pages import FORECAST_METHODS
 from bento.process import free_port, service_environment, started
 from perennial.live.sign import key_pair
+from tests import document_cases
 
 NOW = floor_hour(datetime.now(UTC))
 STATUSES = {200, 400, 413, 422}
@@ -36,29 +34,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def cases(url: str, path: str, mode: GenerationMode, count: int) -> Counter[int]:
     """How often `count` cases got which status; fails on an answer that breaks the document."""
-    document = schemathesis.openapi.from_url(f"{url}/docs.json")
-    found: Counter[int] = Counter()
-    with requests.Session() as session:
 
-        @settings(
-            max_examples=count,
-            deadline=None,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=document[path]["POST"].as_strategy(generation_mode=mode))
-        def one(case: Any) -> None:
-            answer = case.call(session=session)
-            found[answer.status_code] += 1
-            # The schema cannot say that an origin lies on a step, nor that years are those of our time.
-            case.validate_response(
-                answer, excluded_checks=[positive_data_acceptance, negative_data_rejection]
-            )
-            assert answer.status_code in STATUSES
+    def judge(answer: Any) -> None:
+        """The schema cannot say that an origin lies on a step, nor that years are those of our time."""
+        assert answer.status_code in STATUSES
 
-        one()
-    return found
+    return document_cases.cases(url, path, mode, count, judge)
 
 
 @pytest.mark.parametrize("path", sorted(FORECAST_METHODS))

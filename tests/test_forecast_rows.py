@@ -158,6 +158,21 @@ def test_the_row_of_a_day_is_that_of_training(days: pd.DataFrame, target: str, h
             assert online[f"{target}_next"].isna().all()
 
 
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_the_first_row_of_a_forecast_is_as_far_ahead_as_is_told(
+    days: pd.DataFrame, world: tuple[pd.DataFrame, pd.DataFrame, WebSource], horizon: int
+) -> None:
+    of = DailyFeatures(horizon_days=horizon)
+    origin = days["available_at"][days["feed"] == "candles"].iloc[-40]
+    row = fear_greed.ahead(days, daily_source(), of, origin).iloc[0]
+    assert row["time"] == origin + fear_greed.follows(daily_source(), of).after
+    records, batch, web = world
+    later = batch["known_at"].iloc[-1]
+    known = records[records["available_at"] <= later]
+    first = load.ahead(known, web, HOURLY, later)["time"].min()
+    assert first == later + load.follows(web, HOURLY).after
+
+
 def test_four_hundred_days_are_as_good_as_all(days: pd.DataFrame) -> None:
     chosen = DailyFeatures()
     origin = pd.Timestamp("2022-11-20", tz="UTC")

@@ -11,14 +11,11 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from releases import build, damage, promote
+from releases import damage, predicted, two_versions
 
 from bento.process import free_port, service_environment, started
-from perennial.live.bundle import open_bundle
 from perennial.live.journal.outcomes import outcomes
 from perennial.live.journal.store import open_store
-from perennial.live.load import load_predictor
-from perennial.live.sign import key_pair
 from perennial.live.trial import book
 from perennial.live.trial.sequence import sample_ratio_p
 
@@ -29,16 +26,8 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A releases folder with two versions of `prices`, the first one released, and what each answers."""
-    root = tmp_path_factory.mktemp("router")
-    key = key_pair(root / "keys")
-    folder = root / "releases"
-    first, _ = (build(folder, key, "prices", strength) for strength in (1.0, 500.0))
-    promote(folder, key, first)
-    expected = {}
-    for version in ("v1", "v2"):
-        bundle = open_bundle(folder / "prices" / "bundles" / version, key.public_path)
-        expected[version] = load_predictor(bundle).answer_rows([ROW], 1).answers.prediction[0]
-    return folder, key, expected
+    folder, key, _ = two_versions(tmp_path_factory.mktemp("router"))
+    return folder, key, predicted(folder, key, ROW)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +82,11 @@ def until(true, seconds=30.0):
 
 
 def journalled(place, trial):
-    store = open_store("prices", place[0].parent / "journal" / "prices.sqlite")
+    return journalled_of("prices", place, trial)
+
+
+def journalled_of(system, place, trial):
+    store = open_store(system, place[0].parent / "journal" / f"{system}.sqlite")
     try:
         return list(outcomes(store, trial.since, datetime.now(UTC) + timedelta(hours=1)))
     finally:

@@ -6,7 +6,7 @@ import shutil
 from datetime import timedelta
 
 import pytest
-from releases import NOW, build, damage, parts, promote
+from releases import NOW, build, damage, parts, promote, two_versions
 
 from bento.answering import Answering
 from bento.state import Settings
@@ -14,7 +14,6 @@ from bento.watch import FIRST_RETRY_S, Watch, prepared
 from perennial.errors import BundleError, InputError, LedgerError
 from perennial.live import ledger, release, shelf
 from perennial.live.build import build_bundle
-from perennial.live.sign import key_pair
 from perennial.live.trial import book
 from perennial.live.trial.fit import request_misfits
 from perennial.table import Column, Contract
@@ -23,11 +22,7 @@ from perennial.table import Column, Contract
 @pytest.fixture
 def place(tmp_path):
     """A releases folder with two versions of `prices`, the first one released."""
-    key = key_pair(tmp_path / "keys")
-    folder = tmp_path / "releases"
-    first, _ = (build(folder, key, "prices", strength) for strength in (1.0, 500.0))
-    promote(folder, key, first)
-    return folder, key
+    return two_versions(tmp_path)[:2]
 
 
 def begin(place, version="v2", mode="split", share=0.5):

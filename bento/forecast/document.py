@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bento.forecast.ladder import RUNGS
+from bento.forecast.ladder import CHALLENGER, RUNGS
 from bento.forecast.plan import Plan
 from bento.forecast.readings import LONGEST_TEXT, TIME
 from bento.forecast.request import MOST_ROWS
@@ -33,7 +33,7 @@ def forecast_paths(plan: Plan) -> dict[str, Any]:
     forecast = (
         f"Forecasts {plan.system.title}. Without `history` what was sent to /observe counts, with it that alone. "
         f"Nothing that became known after `origin` is used. `quality` says which rung of the ladder answered: "
-        f"{', '.join(RUNGS)}; `reason` why none above it did."
+        f"{', '.join(RUNGS)} (or, during a trial, {CHALLENGER}); `reason` why none above it did."
     )
     observe = (
         f"Keeps rows of one feed ({feeds}) for forecasts. Rows may come again, and values may be revised; `{TIME}` "
@@ -75,7 +75,7 @@ def forecast_schemas(plan: Plan) -> dict[str, Any]:
             version={"type": "string"},
             prediction_id={"type": "string"},
             origin={"type": "string"},
-            quality={"type": "string", "enum": list(RUNGS)},
+            quality={"type": "string", "enum": [CHALLENGER, *RUNGS]},
             reason={"type": "string"},
             predictions={"type": "array", "items": {"allOf": [time, prediction]}},
         ),

@@ -20,6 +20,8 @@ CHAMPION, PREVIOUS, SEASONAL, LAST = RUNGS = (
     "seasonal naive",
     "last value",
 )
+CHALLENGER = "challenger"
+"""The rung above them, for the units of a split that are the challenger's."""
 LEAST_KNOWN = 0.8
 """The share of the steps of the look-back that a model must know."""
 MOST_ABSURD = 0.25
@@ -31,6 +33,14 @@ DAY = timedelta(days=1)
 
 class StepDown(Exception):  # noqa: N818
     """Why a rung does not answer, in a few words."""
+
+
+class ModelFailed(StepDown):
+    """Why a rung does not answer, where that is its model's own fault and not the history's."""
+
+
+class StrictlyFailed(Exception):  # noqa: N818
+    """A model that failed where no lower rung may hide it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,18 @@ def first_to_hold(rungs: Iterable[tuple[str, Callable[[], T]]]) -> Stood[T]:
         except StepDown as step:
             reasons += [str(step)] if str(step) not in reasons else []
     raise StepDown("; ".join(reasons))
+
+
+def strictly(answer: Callable[[], T]) -> Callable[[], T]:
+    """The same rung, but a failure of its model is raised as StrictlyFailed, which no other rung catches."""
+
+    def climbed() -> T:
+        try:
+            return answer()
+        except ModelFailed as failure:
+            raise StrictlyFailed(str(failure)) from failure
+
+    return climbed
 
 
 @dataclass(frozen=True)

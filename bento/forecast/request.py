@@ -94,8 +94,8 @@ def _steps(value: Any, plan: Plan) -> int:
     most = plan.followed.steps
     if value is None:
         return most
-    is_whole = isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer()
-    if not is_whole or not 1 <= value <= most:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 1 <= value <= most or value != int(value):
         hours = plan.followed.step.total_seconds() / 3600
         problem = f"expected a horizon of 1 to {most} steps of {hours:g} h, found another value"
         raise asked.invalid(problem, violation(None, "horizon", problem))

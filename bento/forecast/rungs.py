@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from bento.answering import Answering
 from bento.forecast.history import History, moving, rows_ahead
-from bento.forecast.ladder import LAST, SEASONAL, StepDown, check_history
+from bento.forecast.ladder import LAST, SEASONAL, ModelFailed, StepDown, check_history
 from bento.forecast.naive import band, errors_at, seasonal_lag
 from bento.forecast.plan import Plan
 from bento.forecast.recent import following
-from perennial.errors import PerennialError
+from perennial.errors import NotEnoughDataError, PerennialError
 from perennial.live.answer import Answers
 from perennial.live.predict import Answered
 from perennial.live.rows import ParsedRows
@@ -53,7 +53,7 @@ class Forecast:
 def by_model(
     answering: Answering, plan: Plan, found: History, origin: datetime, steps: int, late: timedelta
 ) -> Forecast:
-    """What a model answers; raises StepDown where its history, its inputs or its answers are not fit."""
+    """What a model answers; raises StepDown where its history or inputs are not fit, ModelFailed where it is not."""
     _check_origin(origin, plan)
     check_history(found.past, plan.is_lively, late)
     try:
@@ -65,16 +65,18 @@ def by_model(
         }
         predictor = answering.ready.predictor
         answered = following(predictor.answer_columns(features), plan, found, origin, predictor)
-    except PerennialError as error:
+    except NotEnoughDataError as error:
         raise StepDown(f"the model cannot answer: {error}") from None
+    except PerennialError as error:
+        raise ModelFailed(f"the model cannot answer: {error}") from None
     except StepDown:
         raise
     except Exception as error:
         # Whatever a model or its features raise, a lower rung can answer.
         logger.exception("a forecast of %s failed", answering.names["version"])
-        raise StepDown(f"the model failed ({type(error).__name__}); see the service's log") from None
+        raise ModelFailed(f"the model failed ({type(error).__name__}); see the service's log") from error
     if not all(np.isfinite(bound).all() for bound in _numbers(answered.answers)):
-        raise StepDown("the model's answer is no finite number")
+        raise ModelFailed("the model's answer is no finite number")
     told = replace(answered, flags=tuple((*flags, *found.flags) for flags in answered.flags))
     return Forecast(_times(rows), told, answering, _plain(features, len(rows)))
 
@@ -98,9 +100,8 @@ def naive_rungs(
         if past.newest < 0:
             raise StepDown(f"no value of {plan.followed.field} that can be believed")
         value = past.known[past.newest]
-        lead = plan.followed.lead
         rows = rows_ahead(found.believed, plan, origin).iloc[:steps]
-        first = [origin + lead + k * plan.followed.step for k in range(steps)]
+        first = [origin + plan.followed.after + k * plan.followed.step for k in range(steps)]
         return _naive(answering, plan, found, _times(rows) or first, np.full(steps, value), 0)
 
     return [(SEASONAL, seasonal), (LAST, last)]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from perennial.errors import BundleError, InputError, LedgerError
 from perennial.live import ledger, release, shelf
 from perennial.live.ledger import Entry, Facts
 from perennial.live.trial.assign import arm_of
 from perennial.live.trial.fit import misfits
+
+if TYPE_CHECKING:
+    from perennial.live.bundle import Bundle
 
 Mode = Literal["split", "shadow"]
 
@@ -102,8 +105,11 @@ def start(
     now: datetime,
     reason: str,
     who: str | None = None,
+    against: Callable[[Bundle, Bundle], list[str]] = misfits,
 ) -> Trial:
     """Begins a trial of a bundle beside the champion; its signature, digests and golden rows are checked first.
+
+    `against` says what stands against a trial of champion and challenger, a phrase each.
 
     Raises:
         InputError: the share is not above 0, or not below 1 in a split; or the challenger cannot answer what the
@@ -131,10 +137,10 @@ def start(
         raise LedgerError(
             f"{system}: expected a version that does not serve now, found {version}, the champion"
         )
-    if misfit := misfits(shelf.released(releases, serving, public_key), opened):
+    if misfit := against(shelf.released(releases, serving, public_key), opened):
         raise InputError(
             f"{system}: expected {version} to answer what {serving.facts.version} is asked, found that "
-            f"{', that '.join(misfit)}; train it on the same columns"
+            f"{', that '.join(misfit)}; train it for the same question"
         )
     facts = Facts(
         system=system,

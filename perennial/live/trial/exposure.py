@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from perennial.live.journal.outcomes import Outcome
 from perennial.live.trial.book import CHALLENGER, CHAMPION, SHADOW, Trial
@@ -14,6 +15,10 @@ from perennial.live.trial.loss import Loss, NoAnswerError
 NEVER = (datetime.max.replace(tzinfo=UTC),) * 2
 UNITS_PER_BLOCK = 2.0
 """How many units of the smaller arm a block of a split holds on average."""
+PATIENCE = timedelta(minutes=10)
+"""How long after the champion's answer the shadow's may still come."""
+OWN_RUNGS = {CHAMPION: ("", CHAMPION), CHALLENGER: ("", CHALLENGER), SHADOW: ("", CHALLENGER)}
+"""The `quality` of what an arm's own model answered; any other is a fallback's, which says nothing of the model."""
 
 
 @dataclass
@@ -54,19 +59,25 @@ class Exposure:
         arms: by arm, by unit: its losses.
         pairs: by unit: the shadow's less the champion's loss of the rows that both answered.
         unanswered: by arm, the rows with a truth whose answer holds no prediction.
+        failed: rows of a split that the champion answered because the challenger could not; left out.
+        fallbacks: rows of forecasts that another model or a naive forecast answered for both arms alike; left out.
         elsewhere: rows of units that another arm or version answered than the trial says; left out.
         unusable: truths that are none for this target; left out.
-        expected: champion's rows that the shadow should have answered too.
+        expected: champion's rows that the shadow should have answered too, by now.
         missing: how many of them it did not.
+        is_forecast: whether rows are about a time, so that the differences of successive units hang together.
     """
 
     arms: dict[str, dict[str, Unit]]
     unanswered: dict[str, int]
     pairs: dict[str, Unit] = field(default_factory=dict)
+    failed: int = 0
+    fallbacks: int = 0
     elsewhere: int = 0
     unusable: int = 0
     expected: int = 0
     missing: int = 0
+    is_forecast: bool = False
 
 
 def names(trial: Trial) -> tuple[str, str]:
@@ -74,16 +85,30 @@ def names(trial: Trial) -> tuple[str, str]:
     return CHAMPION, SHADOW if trial.mode == "shadow" else CHALLENGER
 
 
-def exposed(rows: Iterable[Outcome], trial: Trial, loss: Loss) -> Exposure:
-    """What a stretch of the journal says of a trial; rows without a unit are no part of it."""
+def exposed(rows: Iterable[Outcome], trial: Trial, loss: Loss, until: datetime, read: datetime) -> Exposure:
+    """What a stretch of the journal says of a trial; rows without a unit are no part of it.
+
+    Args:
+        rows: predictions with their truth, oldest first.
+        trial: the trial.
+        loss: of one row.
+        until: when the trial ended, or now; later rows are the shadow's answers to earlier ones, or no part of it.
+        read: up to when rows were read. A shadow's answer that is missing then may come for `PATIENCE` still.
+    """
     found = Exposure({name: {} for name in names(trial)}, dict.fromkeys(names(trial), 0))
-    waiting: dict[str, tuple[str, float | None]] = {}
+    waiting: dict[str, Waiting] = {}
     for row in rows:
         if not row.unit or row.arm not in found.arms:
             continue
-        if not _belongs(row, trial):
-            found.elsewhere += 1
+        if row.time >= until and not (row.arm == SHADOW and row.prediction_id in waiting):
             continue
+        if row.quality not in OWN_RUNGS[row.arm]:
+            found.fallbacks += 1
+            continue
+        if not _belongs(row, trial):
+            _misplaced(row, trial, found)
+            continue
+        found.is_forecast |= row.about is not None
         unit = found.arms[row.arm].setdefault(row.unit, Unit())
         unit.rows += 1
         unit.known += row.truth is not None
@@ -92,8 +117,29 @@ def exposed(rows: Iterable[Outcome], trial: Trial, loss: Loss) -> Exposure:
             unit.measure(lost, row)
         if trial.mode == "shadow":
             _pair(row, lost, trial, waiting, found)
-    found.missing = sum(arm == CHAMPION for arm, _ in waiting.values())
+    unpaired = [one for one in waiting.values() if one.arm == CHAMPION]
+    found.missing = sum(one.time < read - PATIENCE for one in unpaired)
+    found.expected -= len(unpaired) - found.missing
     return found
+
+
+class Waiting(NamedTuple):
+    """A row of one arm of a shadow's trial that the other one's is looked for."""
+
+    arm: str
+    lost: float | None
+    time: datetime
+
+
+def _misplaced(row: Outcome, trial: Trial, found: Exposure) -> None:
+    """Count a row that its arm should not have: the champion's own answer to a challenger's unit is a failure."""
+    is_failure = (
+        trial.mode == "split"
+        and (row.arm, row.model_version) == (CHAMPION, trial.champion)
+        and trial.tries(row.unit)
+    )
+    found.failed += is_failure
+    found.elsewhere += not is_failure
 
 
 def _belongs(row: Outcome, trial: Trial) -> bool:
@@ -125,7 +171,7 @@ def _pair(
     row: Outcome,
     lost: float | None,
     trial: Trial,
-    waiting: dict[str, tuple[str, float | None]],
+    waiting: dict[str, Waiting],
     found: Exposure,
 ) -> None:
     """Set a row beside the other arm's answer to it, where that came already."""
@@ -133,9 +179,9 @@ def _pair(
         return
     found.expected += row.arm == CHAMPION
     if row.prediction_id not in waiting:
-        waiting[row.prediction_id] = (row.arm, lost)
+        waiting[row.prediction_id] = Waiting(row.arm, lost, row.time)
         return
-    _, theirs = waiting.pop(row.prediction_id)
+    theirs = waiting.pop(row.prediction_id).lost
     if lost is not None and theirs is not None:
         difference = theirs - lost if row.arm == CHAMPION else lost - theirs
         found.pairs.setdefault(row.unit, Unit()).measure(difference, row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from perennial.live.answer import AnswerRule
 from perennial.table import Column, Contract
 
 if TYPE_CHECKING:
@@ -15,14 +16,24 @@ KEPT_OF_A_VALUE = {"": 2, "hash": 1, "mask": 0}
 
 def misfits(champion: Bundle, challenger: Bundle) -> list[str]:
     """What stands against a trial of these two, a phrase each; [] where every request of one suits the other."""
+    return answer_misfits(champion.rule, challenger.rule) + request_misfits(
+        champion.contract, challenger.contract
+    )
+
+
+def answer_misfits(champion: AnswerRule, challenger: AnswerRule) -> list[str]:
+    """Why the answers of one are no answers of the other, or lack what callers read; [] where neither is so."""
     found = []
     for what in ("task", "target", "unit"):
-        asked, offered = getattr(champion.rule, what), getattr(challenger.rule, what)
+        asked, offered = getattr(champion, what), getattr(challenger, what)
         if asked != offered:
             found.append(f"it answers the {what} {offered!r} and not {asked!r}")
-    if set(champion.rule.classes) != set(challenger.rule.classes):
-        found.append(f"it knows the classes {', '.join(sorted(challenger.rule.classes))}")
-    return found + request_misfits(champion.contract, challenger.contract)
+    if set(champion.classes) != set(challenger.classes):
+        found.append(f"it knows the classes {', '.join(sorted(challenger.classes))}")
+    levels, own = (() if rule.interval is None else rule.interval.levels for rule in (champion, challenger))
+    if levels[:1] != own[: len(levels[:1])] or not set(levels) <= set(own):
+        found.append(f"its intervals are of {_shares(own)} and not of {_shares(levels)}")
+    return found
 
 
 def request_misfits(champion: Contract, challenger: Contract) -> list[str]:
@@ -52,3 +63,7 @@ def _column_misfits(asked: Column, offered: Column) -> list[str]:
     if KEPT_OF_A_VALUE[offered.privacy] > KEPT_OF_A_VALUE[asked.privacy]:
         found.append(f"the journal would keep more of its {name}")
     return found
+
+
+def _shares(levels: tuple[float, ...]) -> str:
+    return " and ".join(f"{level:.4g}" for level in levels) or "no level"

@@ -59,9 +59,12 @@ class Report:
         known_ratio_p: the same of the units whose truth is known.
         expected: in shadow mode, the champion's rows that the shadow should have answered too.
         missing: how many of them it did not.
+        failed: in a split, rows that the champion answered because the challenger could not; left out.
+        fallbacks: rows of forecasts that no arm's own model answered; left out.
         elsewhere: rows that another arm or version answered than the trial says; left out.
         unusable: truths that are none for this target; left out.
         block: units per block; 1 in shadow mode, where each unit is its own pair.
+        hanging: the autocorrelation of successive differences, which widens the sequence; None but for forecasts.
         found: the differences' confidence sequence, one place per difference.
         verdict: what may be said now.
         blocked: why nothing may be said, a sentence; "" otherwise.
@@ -77,9 +80,12 @@ class Report:
     known_ratio_p: float | None
     expected: int
     missing: int
+    failed: int
+    fallbacks: int
     elsewhere: int
     unusable: int
     block: int
+    hanging: float | None
     found: sequence.Sequence
     verdict: Verdict
     blocked: str
@@ -115,10 +121,13 @@ class Report:
             "differences": self.differences,
             "differences_needed": sequence.FEWEST,
             "units_per_difference": self.block,
+            "autocorrelation": self.hanging,
             "ratio_p": self.ratio_p,
             "known_ratio_p": self.known_ratio_p,
             "shadow_expected": self.expected,
             "shadow_missing": self.missing,
+            "challenger_failed": self.failed,
+            "fallbacks": self.fallbacks,
             "rows_elsewhere": self.elsewhere,
             "truths_unusable": self.unusable,
             "arms": {arm.name: _arm_dict(arm) for arm in self.arms},
@@ -126,7 +135,12 @@ class Report:
 
 
 def report(
-    rows: Iterable[Outcome], trial: Trial, rule: AnswerRule, until: datetime, alpha: float = 0.05
+    rows: Iterable[Outcome],
+    trial: Trial,
+    rule: AnswerRule,
+    until: datetime,
+    alpha: float = 0.05,
+    read: datetime | None = None,
 ) -> Report:
     """What a trial has shown in a stretch of the journal.
 
@@ -136,12 +150,14 @@ def report(
         rule: the champion's; says what is predicted, in which unit.
         until: the end of the stretch.
         alpha: probability that the sequence misses the mean at any time.
+        read: up to when rows were read, for what a shadow answered after the end. Default: `until`.
     """
-    found = exposed(rows, trial, loss_of(rule))
+    found = exposed(rows, trial, loss_of(rule), until, read or until)
     first, second = (_arm(found, trial, name) for name in names(trial))
     ratios = _ratios(first, second, trial)
     blocked = _blocked(found, (first, second), ratios, trial)
-    seen = sequence.confidence_sequence(np.array(differences(found, trial)), alpha)
+    lost = np.array(differences(found, trial))
+    seen = sequence.confidence_sequence(lost, alpha, in_series=found.is_forecast)
     what, unit = loss_text(rule)
     return Report(
         trial=trial,
@@ -153,9 +169,12 @@ def report(
         known_ratio_p=ratios[1],
         expected=found.expected,
         missing=found.missing,
+        failed=found.failed,
+        fallbacks=found.fallbacks,
         elsewhere=found.elsewhere,
         unusable=found.unusable,
         block=1 if trial.mode == "shadow" else block_units(trial),
+        hanging=float(sequence.autocorrelation(lost)[-1]) if found.is_forecast and len(lost) else None,
         found=seen,
         verdict="blocked" if blocked else sequence.verdict(seen),
         blocked=blocked,
@@ -213,6 +232,13 @@ def _blocked(
         return (
             f"expected the shadow's answer to {found.expected:,} rows, found {found.missing:,} without one; what it "
             "left out may be what it is worst at: see perennial_shadow_dropped_total and the service's log"
+        )
+    tried = arms[1].rows + found.failed
+    if tried >= sequence.FEWEST and found.failed > MOST_MISSING * tried:
+        return (
+            f"expected the challenger's answer to {tried:,} rows of its units, found {found.failed:,} answered by "
+            "the champion for it; what it failed at may be what it is worst at: see "
+            "perennial_challenger_failures_total and the service's log"
         )
     for arm in arms:
         if arm.unanswered > MOST_MISSING * arm.rows_known:

@@ -19,6 +19,9 @@ FEWEST = 100
 PLANNED = 1000
 """For how many differences the sequence is tightest, unless told otherwise."""
 
+MOST_HANGING = 0.95
+"""The greatest autocorrelation that is believed."""
+
 
 class Sequence(NamedTuple):
     """The running mean of differences and the bounds of its confidence sequence, shape (n,) each.
@@ -31,7 +34,9 @@ class Sequence(NamedTuple):
     high: Floats
 
 
-def confidence_sequence(differences: Floats, alpha: float = 0.05, planned: int = PLANNED) -> Sequence:
+def confidence_sequence(
+    differences: Floats, alpha: float = 0.05, planned: int = PLANNED, in_series: bool = False
+) -> Sequence:
     """Bounds that hold at all times at once with a probability of 1 - alpha.
 
     The asymptotic confidence sequence of a mean by Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (Time-uniform
@@ -45,6 +50,10 @@ def confidence_sequence(differences: Floats, alpha: float = 0.05, planned: int =
             They must be independent: paired on one unit, or of blocks that do not overlap.
         alpha: probability that the bounds miss the mean at any time, two-sided.
         planned: number of differences at which the bounds are tightest.
+        in_series: whether successive differences hang together, as those of forecasts do: then s^2 is multiplied by
+            (1 + p) / (1 - p), where p is their `autocorrelation` so far: the mean of a first-order autoregressive
+            series has that much more variance (Bayley and Hammersley 1946, The effective number of independent
+            observations in an autocorrelated time series).
 
     Raises:
         InputError: where a difference is missing or infinite, or alpha is not between 0 and 1.
@@ -60,10 +69,34 @@ def confidence_sequence(differences: Floats, alpha: float = 0.05, planned: int =
     centred = values - (values[0] if len(values) else 0.0)
     running = np.cumsum(centred) / t
     variance = np.maximum(np.cumsum(centred**2) / t - running**2, 0.0)
+    if in_series:
+        p = autocorrelation(values)
+        variance = variance * (1.0 + p) / (1.0 - p)
     r = tightest(planned, alpha)
     half = np.sqrt(variance * 2.0 * (t * r + 1.0) / (t**2 * r) * np.log(np.sqrt(t * r + 1.0) / alpha))
     half[: FEWEST - 1] = math.inf
     return Sequence(mean, mean - half, mean + half)
+
+
+def autocorrelation(differences: Floats) -> Floats:
+    """Of successive differences so far, at every moment, shape (n,): from 0 up to `MOST_HANGING`.
+
+    It is corrected for its bias in short series (Marriott and Pope 1954, Bias in the estimation of autocorrelations),
+    (1 + 3 p) / t; a negative one counts as none, so that it never makes bounds narrower.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if not len(values):
+        return values
+    x = values - values[0]
+    t = np.arange(1, len(x) + 1, dtype=np.float64)
+    total = np.cumsum(x)
+    mean = total / t
+    squares = np.cumsum(x**2) - t * mean**2
+    products = np.cumsum(np.concatenate(([0.0], x[1:] * x[:-1])))
+    both = products - mean * (2.0 * total - x[0] - x) + (t - 1.0) * mean**2
+    p = np.divide(both, squares, out=np.zeros_like(x), where=squares > 0.0)
+    found: Floats = np.clip(p + (1.0 + 3.0 * p) / t, 0.0, MOST_HANGING)
+    return found
 
 
 def tightest(planned: int, alpha: float) -> float:

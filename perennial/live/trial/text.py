@@ -64,7 +64,16 @@ def notes(report: Report) -> list[str]:
     if report.trial.mode == "shadow":
         found.append(f"shadow: {report.missing:,} of {report.expected:,} rows without its answer")
     each = "unit" if report.block == 1 else f"block of {report.block} units"
-    found.append(f"differences: {report.differences:,}, one per {each}")
+    hang = (
+        ""
+        if report.hanging is None
+        else f"; they hang together by {report.hanging:.2f}, which is allowed for"
+    )
+    found.append(f"differences: {report.differences:,}, one per {each}{hang}")
+    if report.failed:
+        found.append(f"left out: {report.failed:,} rows that the champion answered for the challenger")
+    if report.fallbacks:
+        found.append(f"left out: {report.fallbacks:,} rows that a fallback answered, and no model on trial")
     if report.elsewhere:
         found.append(f"left out: {report.elsewhere:,} rows of another arm or version than the trial says")
     if report.unusable:
