@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from bento import tls
 from bento.guard import Guard, tokens_in
-from bento.launch import become_service, check_port, listening_address, with_files
+from bento.launch import become_service, check_port, listening_address, with_absolute_paths, with_files
 from perennial.errors import InputError, PerennialError
 from perennial.home import home
 
@@ -36,7 +36,7 @@ def main(arguments: list[str], given: Mapping[str, str], now: datetime) -> int:
     """Becomes the service; returns an exit code only where it may not begin."""
     chosen = parser().parse_args(arguments)
     try:
-        _serve(with_files(given), chosen.allow_remote, now)
+        _serve(with_absolute_paths(with_files(given)), chosen.allow_remote, now)
     except PerennialError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -51,10 +51,11 @@ def _serve(environment: dict[str, str], allow_remote: bool, now: datetime) -> No
         environment.get("PERENNIAL_TLS_CERTIFICATE"), environment.get("PERENNIAL_TLS_KEY"), now
     )
     check_port(host, port)
-    bentoml_home = home(environment).root / "bentoml" / str(port)
+    root = home(environment).root
+    bentoml_home = root / "bentoml" / str(port)
     options = f"services.perennial.workers={workers}"
     own = {"BENTOML_HOME": str(bentoml_home), "BENTOML_CONFIG_OPTIONS": options}
-    become_service(host, port, pair, {**own, **environment})
+    become_service(host, port, pair, {**own, **environment, "PERENNIAL_HOME": str(root)})
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, most: int) -> int:

@@ -6,19 +6,19 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 
-from bento import asked, openapi, wire
+from bento import asked, wire
 from bento.answering import Answering, Exchange
 from bento.asked import Refused
 from bento.guard import Guard
 from bento.metrics import Metrics, of_this_worker
+from bento.pages import BENTOML_PATHS, FORECAST_METHODS, METHODS, OWN_METHODS, page, ready
 from bento.received import ROUTES, nothing_kept
-from bento.router import ARM_HEADERS, Router, trial_told, unit_of
-from bento.state import NotReady
+from bento.router import ARM_HEADERS, Router, unit_of
 from bento.watch import Standing
 from bento.wire import Headers, Message, Receive, Scope, Send
 
@@ -27,23 +27,14 @@ Answer = tuple[int, bytes, Headers] | tuple[int, bytes, Headers, Exchange]
 """Status, body and headers; behind them the exchange where another release than the champion may have answered."""
 Record = Callable[[Exchange, float], Awaitable[Headers]]
 Take = Callable[[str, bytes], dict[str, Any]]
-Forecasted = Callable[[Answering, bytes, str | None], Exchange]
+T = TypeVar("T")
+Forecasted = Callable[[Answering, bytes, str | None, Answering | None, bool], Exchange]
+"""By a release, of a body and its id; beside the challenger of a trial, or with that above the release."""
 
+PATIENCE_S = 30.0
+"""How long a forecast, truth or observation may wait for the journal and those before it."""
 QUICK_BYTES, CAREFUL_BYTES = 128 * 2**10, 32 * 2**10
 """Bodies up to these sizes are answered, and examined, without a thread of their own."""
-BENTOML_PATHS = frozenset(("/livez", "/healthz", "/metrics", "/schema.json"))
-OWN_METHODS = {
-    "/predict": ("POST",),
-    "/truth": ("POST",),
-    "/journal": ("POST",),
-    "/model": ("GET",),
-    "/readyz": ("GET",),
-    "/docs.json": ("GET",),
-    "/": ("GET",),
-}
-METHODS = {**OWN_METHODS, **dict.fromkeys(BENTOML_PATHS, ("GET",))}
-FORECAST_METHODS = {"/forecast": ("POST",), "/observe": ("POST",)}
-"""Of systems that forecast."""
 UNKNOWN = "other"
 
 OPEN_TO_ALL = Guard({})
@@ -51,7 +42,9 @@ OPEN_TO_ALL = Guard({})
 logger = logging.getLogger("bento.service")
 
 
-def _nothing_forecast(answering: Answering, body: bytes, caller_id: str | None) -> Exchange:
+def _nothing_forecast(
+    answering: Answering, body: bytes, caller_id: str | None, tried: Answering | None, leads: bool
+) -> Exchange:
     raise Refused(
         404, "not_found", "expected a service that forecasts, found one that does not; see /predict"
     )
@@ -99,7 +92,8 @@ class App:
         self._forecasted = forecasted
         self._shadowed = shadowed
         self._told: Standing | None = None
-        self._one_at_a_time = CapacityLimiter(1)
+        # Of each kind one at a time; what waits for the journal must not keep predictions.
+        self._predicting, self._forecasting, self._taking = (CapacityLimiter(1) for _ in range(3))
 
     @cached_property
     def metrics(self) -> Metrics:
@@ -149,7 +143,7 @@ class App:
         self.metrics.request(known, status, perf_counter() - started, current.names if chosen else None)
         own = current.headers if isinstance(current, Answering) else ()
         await wire.send_json(send, status, body, (*own, *more))
-        if chosen and standing.challenger is not None and path == "/predict":
+        if chosen and standing.challenger is not None:
             self._router.sent(chosen[0], standing.challenger, standing.trial)
 
     def _telling_of_life(self, send: Send) -> Send:
@@ -168,7 +162,6 @@ class App:
         self, standing: Standing, scope: Scope, receive: Receive, started: float
     ) -> Answer | None:
         """The answer to a request; None where it is BentoML's to answer."""
-        current = standing.state
         path, headers = scope["path"], dict(reversed(scope["headers"]))
         self._guard.check(path, headers)
         await wire.check_size_and_kind(headers, receive)
@@ -176,38 +169,19 @@ class App:
         if path == "/predict":
             return await self._predict(standing, headers, receive, started)
         if path == "/forecast":
-            return await self._forecast(_ready(current), headers, receive, started)
+            return await self._forecast(standing, headers, receive, started)
         if path in ROUTES or path == "/observe":
-            _ready(current)
+            ready(standing.state)
             return 200, wire.as_json(await self._taken(path, headers, receive)), ()
         if path in BENTOML_PATHS:
             return None
-        if path == "/docs.json":
-            document = openapi.document(None) if isinstance(current, NotReady) else current.document
-            return 200, wire.as_json(document), ()
-        if path == "/readyz":
-            return (
-                200,
-                wire.as_json(
-                    {
-                        "ready": True,
-                        **_ready(current).names,
-                        "trouble": standing.trouble,
-                        **trial_told(standing),
-                    }
-                ),
-                (),
-            )
-        if path == "/model":
-            return 200, wire.as_json(_ready(current).facts), ()
-        forecasts = isinstance(current, Answering) and current.plan is not None
-        paths = sorted({**METHODS, **(FORECAST_METHODS if forecasts else {})})
-        return 200, wire.as_json({"paths": paths, "document": "/docs.json"}), ()
+        return 200, wire.as_json(page(path, standing)), ()
 
     async def _predict(
         self, standing: Standing, headers: dict[bytes, bytes], receive: Receive, started: float
     ) -> Answer:
-        answering, is_trial = _ready(standing.state), standing.challenger is not None
+        answering = ready(standing.state)
+        is_trial = standing.challenger is not None and answering.plan is None
         caller_id = asked.header_id(headers.get(b"x-prediction-id"))
         try:
             wire.check_is_json(headers)
@@ -221,7 +195,7 @@ class App:
                 refused.headers += ((b"x-prediction-id", caller_id.encode()),)
             raise
         self.metrics.answered(exchange)
-        more: Headers = ((b"x-prediction-id", exchange.prediction_id.encode()),)
+        more: Headers = ((b"x-prediction-id", exchange.prediction_id.strip().encode()),)
         if self._record is not None:
             more += await self._record(exchange, perf_counter() - started)
         if is_trial:
@@ -233,7 +207,7 @@ class App:
     ) -> Exchange:
         """The answer of one of the two releases that are on trial."""
         return await self._router.answer(
-            _ready(standing.state),
+            ready(standing.state),
             standing.challenger,
             standing.trial,
             unit_of(headers),
@@ -241,13 +215,25 @@ class App:
         )
 
     async def _forecast(
-        self, answering: Answering, headers: dict[bytes, bytes], receive: Receive, started: float
+        self, standing: Standing, headers: dict[bytes, bytes], receive: Receive, started: float
     ) -> Answer:
+        answering, challenger = ready(standing.state), standing.challenger
         caller_id = asked.header_id(headers.get(b"x-prediction-id"))
         wire.check_is_json(headers)
-        exchange = await self._in_thread(self._forecasted, answering, await wire.read(receive), caller_id)
+        body = await wire.read(receive)
+
+        async def answer(tried: Answering | None = None, leads: bool = False) -> Exchange:
+            given = (answering, body, caller_id, tried, leads)
+            return await _within(self._forecasting, self._forecasted, *given)
+
+        arm: Headers = ()
+        if challenger is None:
+            exchange = await answer()
+        else:
+            exchange = await self._router.forecast(challenger, standing.trial, unit_of(headers), answer)
+            arm = ARM_HEADERS[exchange.arm]
         self.metrics.forecast(exchange)
-        more: Headers = ((b"x-prediction-id", exchange.prediction_id.encode()),)
+        more: Headers = ((b"x-prediction-id", exchange.prediction_id.strip().encode()), *arm)
         if self._record is not None:
             more += await self._record(exchange, perf_counter() - started)
         return 200, exchange.body, more, exchange
@@ -255,7 +241,7 @@ class App:
     async def _taken(self, path: str, headers: dict[bytes, bytes], receive: Receive) -> dict[str, Any]:
         wire.check_is_json(headers)
         body = await wire.read(receive)
-        return await anyio.to_thread.run_sync(self._received, path, body, limiter=self._one_at_a_time)
+        return await _within(self._taking, self._received, path, body)
 
     async def _exchange(self, answering: Answering, body: bytes, caller_id: str | None) -> Exchange:
         if len(body) > QUICK_BYTES:
@@ -268,10 +254,13 @@ class App:
         return answering.carefully(body, caller_id)
 
     async def _in_thread(self, answer: Callable[..., Exchange], *given: Any) -> Exchange:
-        return await anyio.to_thread.run_sync(answer, *given, limiter=self._one_at_a_time)
+        return await anyio.to_thread.run_sync(answer, *given, limiter=self._predicting)
 
 
-def _ready(current: Answering | NotReady) -> Answering:
-    if isinstance(current, NotReady):
-        raise Refused(503, "not_ready", current.reason)
-    return current
+async def _within(limiter: CapacityLimiter, take: Callable[..., T], *given: Any) -> T:
+    """What a thread gives that may have to wait for the journal; raises Refused where that takes `PATIENCE_S`."""
+    with anyio.move_on_after(PATIENCE_S):
+        return await anyio.to_thread.run_sync(take, *given, limiter=limiter, abandon_on_cancel=True)
+    raise Refused(
+        503, "busy", f"expected an answer within {PATIENCE_S:g} s, found none so far; send it again later"
+    )

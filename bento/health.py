@@ -6,6 +6,7 @@ import http.client
 import os
 import ssl
 import sys
+from collections.abc import Mapping
 
 PORT = "3000"
 
@@ -34,5 +35,20 @@ def _answers(connection: http.client.HTTPConnection) -> bool:
         connection.close()
 
 
+def own_address(host: str) -> str:
+    """Where a server that listens on `host` can be asked from its own machine.
+
+    >>> own_address("0.0.0.0"), own_address("::"), own_address("10.0.0.7")
+    ('127.0.0.1', '::1', '10.0.0.7')
+    """
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """The exit code that tells whether the server of PERENNIAL_HOST and PERENNIAL_PORT lives."""
+    host = own_address(environment.get("PERENNIAL_HOST", ""))
+    return 0 if lives(int(environment.get("PERENNIAL_PORT") or PORT), host) else 1
+
+
 if __name__ == "__main__":
-    sys.exit(0 if lives(int(os.environ.get("PERENNIAL_PORT") or PORT)) else 1)
+    sys.exit(main(os.environ))

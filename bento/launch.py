@@ -13,7 +13,10 @@ from bento.guard import ROLES, variable
 from bento.process import ROOT, command, is_taken
 from bento.tls import Pair
 from perennial.errors import InputError
+from perennial.live.journal.address import VARIABLE, resolved
 
+PLACES = ("PERENNIAL_HOME", "PERENNIAL_RELEASES", "PERENNIAL_PUBLIC_KEY")
+"""The variables that name files and folders, besides PERENNIAL_JOURNAL."""
 SECRETS = (*(variable(role) for role in ROLES), "PERENNIAL_JOURNAL")
 """The variables that may be given as a file: `NAME_FILE` names it."""
 
@@ -41,6 +44,13 @@ def with_files(environment: Mapping[str, str]) -> dict[str, str]:
     return made
 
 
+def with_absolute_paths(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment whose paths mean the same in another folder, which `become_service` goes to."""
+    places = {name: str(Path(environment[name]).absolute()) for name in PLACES if environment.get(name)}
+    journal = {VARIABLE: resolved("", environment)} if environment.get(VARIABLE) else {}
+    return {**environment, **places, **journal}
+
+
 def listening_address(host: str, allow_remote: bool) -> str:
     """The IP address to listen on; raises InputError where others could reach it and that was not allowed."""
     try:
@@ -56,8 +66,14 @@ def listening_address(host: str, allow_remote: bool) -> str:
 
 
 def check_port(host: str, port: int) -> None:
-    """Return if nothing listens there; raises InputError."""
-    if is_taken(host, port):
+    """Return if this process can listen there; raises InputError."""
+    try:
+        taken = is_taken(host, port)
+    except OSError as error:
+        raise InputError(
+            f"expected an address and a port to listen on, found {host}:{port} ({error.strerror}); name others"
+        ) from None
+    if taken:
         raise InputError(f"expected a free port, found {host}:{port} in use; name another one with --port")
 
 

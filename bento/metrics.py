@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from bento.answering import Answering, Exchange
-from bento.forecast.ladder import CHAMPION, PREVIOUS, RUNGS
+from bento.forecast.ladder import CHALLENGER, CHAMPION, PREVIOUS, RUNGS
 from bento.tally import Tally
 from bento.watch import Standing
 from perennial.live.catalogue.metric import Metric
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter, Gauge, Histogram
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-MODELS = (CHAMPION, PREVIOUS)
+MODELS = (CHALLENGER, CHAMPION, PREVIOUS)
 FAULTS = ("500", "503")
 """Statuses that are shown as 0 before the first one, so that a rate sees that one too."""
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from bento.alarm import Alarm, people
 from bento.answering import Answering
 from bento.keeper import Keeper
-from bento.prune import limits
-from bento.record import Recorder
+from bento.prune import ADDRESS, journal_of, limits
+from bento.record import OFF, Recorder
 from bento.watch import Standing
 from perennial.home import home
 from perennial.live.journal.store import Store
@@ -32,7 +32,9 @@ class Minding:
 
 
 def check(environment: Mapping[str, str]) -> None:
-    """Return if an environment's settings can be used; raises InputError."""
+    """Return if an environment's settings can be used; raises InputError. Nothing is opened."""
+    if environment.get(ADDRESS) != OFF:
+        journal_of("system", environment)
     limits(environment)
     people(environment)
 

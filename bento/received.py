@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, get_type_hints
 
@@ -11,9 +11,9 @@ import msgspec
 from bento import asked
 from bento.asked import Refused
 from perennial.errors import JournalError, TableError
-from perennial.live.journal.entry import Entry
+from perennial.live.journal.entry import Entry, microseconds
 from perennial.live.journal.store import Store
-from perennial.live.journal.truth import read_truth, record_truth
+from perennial.live.journal.truth import checked_text, read_truth, record_truth
 
 MOST_ROWS = 10_000
 FORM = 'expected {"rows": [{"truth": ..., "prediction_id": ...}, ...], "source": ...} or a list of such rows'
@@ -29,6 +29,10 @@ JournalRow = msgspec.defstruct(
     frozen=True,
 )
 """An `Entry` as a device sends it: an object with the same fields."""
+
+
+PLACES, INSTANTS = (0, 2**31 - 1), (0, microseconds(datetime(9999, 1, 1, tzinfo=UTC)))
+"""Least and most of a row's place, and of a time in microseconds, that every reader of the journal can take."""
 
 
 class Upload(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -63,7 +67,7 @@ def truth(store: Store, body: bytes) -> dict[str, Any]:
     except TableError as error:
         raise asked.from_table(error) from None
     except JournalError as error:
-        raise unavailable(error) from None
+        raise _refused(error) from None
     return {
         "new": done.new,
         "revised": done.revised,
@@ -90,13 +94,31 @@ def upload(store: Store, body: bytes) -> dict[str, Any]:
         raise Refused(
             413, "too_large", f"expected at most {MOST_ROWS:,} entries, found {len(batch.entries):,}"
         )
+    if problems := [asked.violation(n, *p) for n, one in enumerate(batch.entries) for p in _wrong(one)]:
+        at, problem = "entries[{row}].{field}".format(**problems[0]), problems[0]["problem"]
+        raise asked.invalid(f"expected entries that can be read again, found {at}: {problem}", *problems)
     try:
         store.insert([Entry(*msgspec.structs.astuple(one)) for one in batch.entries])
     except JournalError as error:
-        if not error.passing:
-            raise asked.invalid(str(error)) from None
-        raise unavailable(error) from None
+        raise _refused(error) from None
     return {"taken": len(batch.entries)}
+
+
+def _wrong(one: Any) -> Iterator[tuple[str, str]]:
+    """Field and problem of what no reader of the journal could make sense of."""
+    for name in ("prediction_id", "arm", "model_version", "request_id", "unit", "about"):
+        try:
+            checked_text(name, getattr(one, name) or "")
+        except ValueError as error:
+            yield name, str(error)
+    for name in ("inputs", "output"):
+        try:
+            msgspec.json.decode(getattr(one, name), type=dict)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            yield name, f"expected {name} to be the text of a JSON object"
+    for name, (least, most) in (("row", PLACES), ("time_us", INSTANTS)):
+        if not least <= getattr(one, name) <= most:
+            yield name, f"expected {name} from {least} to {most}, found another"
 
 
 ROUTES: dict[str, Callable[[Store, bytes], dict[str, Any]]] = {"/truth": truth, "/journal": upload}
@@ -106,6 +128,13 @@ ROUTES: dict[str, Callable[[Store, bytes], dict[str, Any]]] = {"/truth": truth, 
 def nothing_kept() -> Refused:
     """The refusal of a service that keeps no journal: status 503."""
     return Refused(503, "journal_unavailable", "expected a journal, found that none is kept here")
+
+
+def _refused(error: JournalError) -> Refused:
+    """The refusal of rows that the journal did not take, now or ever."""
+    if error.passing:
+        return unavailable(error)
+    return asked.invalid(f"expected rows that the journal can take, found: {error.found}")
 
 
 def unavailable(error: JournalError) -> Refused:

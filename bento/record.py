@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,11 @@ import msgspec
 from bento.answering import Answering, Exchange
 from bento.received import ROUTES
 from bento.wire import Headers
+from perennial.errors import JournalError
 from perennial.home import Home, home
 from perennial.live.journal.entries import entries_of
 from perennial.live.journal.entry import Entry
-from perennial.live.journal.masking import Rules, key_for, rules_of
+from perennial.live.journal.masking import Rules, key_for, rules_of, without_key
 from perennial.live.journal.receipt import Stats
 from perennial.live.journal.store import Store, open_store
 from perennial.live.journal.writer import Writer
@@ -23,6 +25,7 @@ ADDRESS, OFF = "PERENNIAL_JOURNAL", "off"
 WRITTEN: Headers = ((b"x-journal", b"written"),)
 NOT_WRITTEN: Headers = ((b"x-journal", b"not-written"),)
 
+logger = logging.getLogger("bento.service")
 _encoder = msgspec.json.Encoder()
 
 
@@ -41,6 +44,7 @@ class Recorder:
         self._system = ""
         self._writer: Writer | None = None
         self._rules: dict[Answering, Rules] = {}
+        self._lacks_key = False
 
     async def __call__(self, exchange: Exchange, seconds: float) -> Headers:
         """Headers that say whether the answer is on disk; waits for that no longer than the writer does."""
@@ -108,7 +112,16 @@ class Recorder:
         rules = self._rules.get(answering)
         if rules is None:
             contract = answering.ready.bundle.contract
-            rules = rules_of(contract, key_for(contract, self._root.journal))
+            try:
+                rules = rules_of(contract, key_for(contract, self._root.journal))
+            except (OSError, JournalError) as error:
+                if not self._lacks_key:
+                    logger.error(
+                        "private inputs are masked, for there is no key to hash them with: %s", error
+                    )
+                self._lacks_key = True
+                return without_key(contract)
+            self._lacks_key = False
             # Of two releases on trial each has its own; those that answered before them are forgotten.
             self._rules = {**dict(list(self._rules.items())[-1:]), answering: rules}
         return rules

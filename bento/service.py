@@ -34,9 +34,11 @@ from bento.forecast.wiring import forecaster, late_in
 from bento.guard import Guard, tokens_in
 from bento.metrics import of_this_worker
 from bento.minding import check, minding
+from bento.patience import be_patient, hold_many
 from bento.received import nothing_kept
 from bento.record import recorder
-from bento.supervision import look_often
+from bento.renewal import renew_certificates
+from bento.supervision import count_in_memory, end_without, look_often
 from bento.watch import watching
 from bento.wire import Headers
 from perennial.errors import InputError
@@ -45,6 +47,9 @@ from perennial.errors import InputError
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 usage_stats.do_not_track.cache_clear()
 look_often()
+count_in_memory()
+renew_certificates()
+be_patient()
 
 logger = logging.getLogger("bento.service")
 
@@ -103,13 +108,22 @@ class DirectService(bentoml.Service):
         recorder = self.instance.recorder
         return () if recorder is None else await recorder(exchange, seconds)
 
-    def _forecasted(self, answering: Answering, body: bytes, caller_id: str | None) -> Exchange:
-        return self.instance.forecaster.forecast(answering, body, caller_id, datetime.now(UTC))
+    def _forecasted(
+        self,
+        answering: Answering,
+        body: bytes,
+        caller_id: str | None,
+        tried: Answering | None,
+        leads: bool,
+    ) -> Exchange:
+        now = datetime.now(UTC)
+        return self.instance.forecaster.forecast(answering, body, caller_id, now, tried, leads)
 
     def _received(self, path: str, body: bytes) -> dict[str, Any]:
         if path == "/observe":
+            standing = self.instance.watch.standing
             told = self.instance.forecaster.observe(
-                self.instance.watch.standing.state, body, datetime.now(UTC)
+                standing.state, body, datetime.now(UTC), standing.challenger
             )
             of_this_worker().observed(told["new"] + told["revised"])
             return told
@@ -138,6 +152,8 @@ class DirectService(bentoml.Service):
 
     def _started(self) -> None:
         self._loop = asyncio.get_running_loop()
+        end_without(os.getppid(), self._loop)
+        hold_many()
         settle()
         self.instance.watch.start(self._looked)
         self.instance.minding.start()

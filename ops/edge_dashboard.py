@@ -35,6 +35,12 @@ ANSWERED = (
     ),
     Panel("Rows", ((per_second("perennial_edge_rows_total", "instance"), "{{instance}}"),), "rowsps"),
     Panel(
+        "Forecasts by rung",
+        ((per_second("perennial_edge_forecasts_total", "rung"), "{{rung}}"),),
+        "ops",
+        "stack",
+    ),
+    Panel(
         "Mean time of an answer",
         (
             (

@@ -52,7 +52,7 @@ RECORDED = {
     },
     AGE: "time() - perennial_release_created_timestamp_seconds",
     FALLBACKS: share(
-        increase('perennial_forecasts_total{rung!="champion"}', "15m", PER_SERVICE),
+        increase('perennial_forecasts_total{rung!~"champion|challenger"}', "15m", PER_SERVICE),
         increase("perennial_forecasts_total", "15m", PER_SERVICE),
     ),
     FLAGGED: share(

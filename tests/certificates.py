@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -47,6 +48,17 @@ def made(folder: Path, name: str = "server", begins: datetime | None = None, day
     files.authority.write_bytes(top.public_bytes(serialization.Encoding.PEM))
     files.key.write_bytes(key.private_bytes(*KEY_FORM, serialization.NoEncryption()))
     return files
+
+
+def put(files: Files, certificate: Path, key: Path) -> None:
+    """Writes a renewed pair over another, the key first."""
+    shutil.copy(files.key, key)
+    shutil.copy(files.certificate, certificate)
+
+
+def serial(certificate: Path) -> int:
+    """The serial number of a certificate's file."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
 
 
 def locked(key: Path, password: bytes = b"a password") -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from releases import NOW, build, promote, tables
 
 from bento.metrics import forget_the_dead
 from bento.process import Serving, free_port, service_environment, started
+from bento.supervision import MEMORY, PREFIX
 from bento.tally import Tally
 from perennial.errors import UnknownNameError
 from perennial.live.catalogue.names import CATALOGUE, metric_of
@@ -213,10 +215,19 @@ def test_what_a_killed_worker_left_is_forgotten(tmp_path: Path) -> None:
 def test_the_worker_after_a_killed_one_forgets_it(asked: Any) -> None:
     served, _, _ = asked
     rows = sum(samples(served.url, "perennial_rows_total").values())
-    first = min(served.log.parent.rglob("gauge_livemax_*.db"))
-    os.kill(int(first.stem.rsplit("_", 1)[1]), signal.SIGKILL)
+
+    def counting() -> dict[int, Path]:
+        """The files of the service's workers by their processes."""
+        workers = {child.pid for child in psutil.Process(served.process.pid).children(recursive=True)}
+        files = {
+            int(path.stem.rsplit("_", 1)[1]): path for path in MEMORY.glob(f"{PREFIX}*/gauge_livemax_*.db")
+        }
+        return {process: files[process] for process in workers & files.keys()}
+
+    process, first = min(counting().items())
+    os.kill(process, signal.SIGKILL)
     until(lambda: not first.exists())
-    until(lambda: len(list(served.log.parent.rglob("gauge_livemax_*.db"))) == 2)
+    until(lambda: len(counting()) == 2)
     assert sum(samples(served.url, "perennial_rows_total").values()) == rows
 
 

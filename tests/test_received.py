@@ -76,6 +76,18 @@ def test_an_answer_is_in_the_journal_before_it_is_sent_and_meets_its_truth(
         ([{"prediction_id": "x"}], "expected a truth"),
         ([{"prediction_id": "x", "truth": 1}, {"truth": 2}], "rows[1]"),
         (b"{", "expected JSON"),
+        ([{"time": "0001-01-01T00:00:00+23:59", "truth": 1}], "expected time in the years 1 to 9999"),
+        (
+            [{"prediction_id": "x", "truth": 1, "known_at": "9999-12-31T23:59:59-10:00"}],
+            "expected known_at in",
+        ),
+        ([{"prediction_id": "x", "truth": 10**400}], "expected truth to be a number or a text"),
+        ([{"prediction_id": "x", "truth": "y" * 1001}], "expected truth to be a number or a text"),
+        ([{"prediction_id": "\ud800", "truth": 1}], "expected prediction_id in Unicode"),
+        ([{"prediction_id": "x\0", "truth": 1}], "expected prediction_id in Unicode"),
+        ([{"prediction_id": "\xe9" * 501, "truth": 1}], "of at most 1,000 bytes, found 1,002"),
+        ([{"prediction_id": "x", "row": "9" * 5000, "truth": 1}], "expected row to be a whole number"),
+        ([{"time": "2026-01-01T00:00:00Z", "zone": "z" * 1000, "truth": 1}], "expected the key of at most"),
     ],
 )
 def test_truth_that_cannot_be_used_is_refused_as_a_whole(
@@ -97,6 +109,31 @@ def test_a_batch_of_a_device_is_taken_once(served: tuple[Serving, Path]) -> None
     for wrong in ({**batch, "entries": [{**ENTRY, "row": "x"}]}, {**batch, "more": 1}, [], {"device": "a"}):
         status, _, answer = post(served, "/journal", wrong)
         assert status == 400 and answer["message"].startswith("expected a batch")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"time_us": 2**62}, "time_us: expected time_us from 0 to"),
+        ({"time_us": -1}, "time_us: expected time_us from 0 to"),
+        ({"row": 2**31}, "row: expected row from 0 to"),
+        ({"inputs": "nothing"}, "inputs: expected inputs to be the text of a JSON object"),
+        ({"output": "[1]"}, "output: expected output to be the text of a JSON object"),
+        ({"output": "[" * 100_000}, "output: expected output to be the text of a JSON object"),
+        ({"prediction_id": "x" * 1001}, "prediction_id: expected prediction_id of at most 1,000 bytes"),
+        ({"about": "a\0"}, "about: expected about in Unicode"),
+    ],
+)
+def test_what_no_reader_could_make_sense_of_never_reaches_the_journal(
+    served: tuple[Serving, Path], wrong: Any, told: str
+) -> None:
+    batch = {"device": "pump-7", "system": "prices", "entries": [ENTRY, {**ENTRY, "arm": "x", **wrong}]}
+    status, _, answer = post(served, "/journal", batch)
+    assert status == 400 and f"entries[1].{told}" in answer["message"]
+    assert [one["row"] for one in answer["violations"]] == [1]
+    with closing(sqlite3.connect(served[1])) as database:
+        query = "SELECT count(*) FROM perennial_predictions WHERE arm = 'x'"
+        assert database.execute(query).fetchone() == (0,)
 
 
 def test_without_a_journal_answers_come_and_truth_is_turned_away(tmp_path: Path) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -19,42 +17,29 @@ from releases import build, promote
 from bento.process import Serving, free_port, service_environment, started
 from perennial.live.journal.store import open_store
 from perennial.live.sign import key_pair
+from tests.callers import PATIENCE_S, Callers
 from tests.postgres import running
 
 pytestmark = pytest.mark.slow
-PATIENCE_S = 60
 WORKERS = 2
 ROW = {"year": 2015, "fuel": "Petrol", "serviced": True, "tax": None}
 
 
-class Callers:
+class Repeating(Callers):
     """Callers that ask with ids of their own, and ask again with the same id where a connection breaks.
 
     `written` holds what was answered to each id that came back with X-Journal: written.
     """
 
     def __init__(self, url: str, callers: int = 8) -> None:
-        self.host = urlsplit(url).netloc
+        super().__init__(url, callers)
         self.written: dict[str, float] = {}
         self.broken = self.not_written = 0
         self.statuses: Counter[int] = Counter()
-        self._over = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(callers)]
 
-    def __enter__(self) -> Callers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-
-    def _ask(self, caller: int) -> None:
+    def ask(self, caller: int) -> None:
         number, connection = 0, http.client.HTTPConnection(self.host, timeout=30)
-        while not self._over.is_set():
+        while not self.over.is_set():
             own_id = f"{caller}-{number}"
             body = json.dumps({"rows": [{**ROW, "mileage": number % 100_000}], "prediction_id": own_id})
             try:
@@ -63,12 +48,12 @@ class Callers:
                 told = json.loads(answer.read())
             except (OSError, http.client.HTTPException, ValueError):
                 connection.close()
-                with self._lock:
+                with self.lock:
                     self.broken += 1
                 time.sleep(0.02)
                 continue
             number += 1
-            with self._lock:
+            with self.lock:
                 self.statuses[answer.status] += 1
                 if answer.headers["X-Journal"] == "written":
                     self.written[own_id] = told["predictions"][0]["prediction"]
@@ -109,10 +94,10 @@ def test_two_hundred_killed_workers_take_nothing_written_with_them(
     )
 
 
-def check(environment: dict[str, str], address: str, kills: int, seed: int) -> tuple[Callers, int]:
+def check(environment: dict[str, str], address: str, kills: int, seed: int) -> tuple[Repeating, int]:
     """Kills workers under load, all of them at moments of their own; returns the callers and the journal's rows."""
     chance = random.Random(seed)
-    with started(environment, free_port()) as served, Callers(served.url) as callers:
+    with started(environment, free_port()) as served, Repeating(served.url) as callers:
         for _ in range(kills // WORKERS):
             victims = ready_workers(served)
             before = len(callers.written)

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
 
 from bento import tls
 from bento.health import lives
@@ -96,6 +97,18 @@ def check_speaks_tls_alone(port: int, files: certificates.Files, other: Path) ->
     assert lives(port)
 
 
+def check_hands_out_what_is_renewed(port: int, files: certificates.Files, folder: Path) -> None:
+    certificates.put(certificates.made(folder, "renewed"), files.certificate, files.key)
+
+    def is_renewed() -> bool:
+        assert asked(port, "/readyz", files.authority)[0] == 200
+        text = ssl.get_server_certificate(("127.0.0.1", port))
+        found = x509.load_pem_x509_certificate(text.encode()).serial_number
+        return found == certificates.serial(files.certificate)
+
+    until(is_renewed, 20)
+
+
 def foreign_authority(folder: Path) -> Path:
     """A certificate that did not sign the server's."""
     return certificates.made(folder, "foreign").certificate
@@ -109,6 +122,7 @@ def test_the_service_answers_over_tls_and_not_without(home: Home, tmp_path: Path
         until(lambda: is_ready(process, port, files.authority, log), 60)
         assert f"at https://127.0.0.1:{port} with 1 worker" in log.read_text()
         check_speaks_tls_alone(port, files, foreign_authority(tmp_path))
+        check_hands_out_what_is_renewed(port, files, tmp_path)
     assert not lives(port)
 
 
@@ -121,6 +135,7 @@ def test_the_agent_answers_over_tls_and_not_without(home: Home, tmp_path: Path) 
         until(lambda: is_ready(process, port, files.authority, log), 30)
         until(lambda: asked(port, "/readyz", files.authority)[1]["version"] == "v1")
         check_speaks_tls_alone(port, files, foreign_authority(tmp_path))
+        check_hands_out_what_is_renewed(port, files, tmp_path)
 
 
 def wrong_pairs(folder: Path) -> list[tuple[Path | None, Path | None, str]]:

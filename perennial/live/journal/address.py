@@ -11,6 +11,7 @@ from perennial.live.journal.store import Store, open_store
 
 OFF = "off"
 VARIABLE = "PERENNIAL_JOURNAL"
+SQLITE = "sqlite:///"
 
 
 def resolved(address: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -30,6 +31,8 @@ def resolved(address: str, environment: Mapping[str, str] = os.environ) -> str:
             raise InputError(
                 f"expected {address.removeprefix('env:')} to hold the address of the journal, found it unset; set it"
             )
+    if found.startswith(SQLITE) and not found.startswith(f"{SQLITE}/"):
+        return SQLITE + str(Path(found.removeprefix(SQLITE)).absolute())
     return found if found in ("", OFF) or "://" in found else str(Path(found).absolute())
 
 

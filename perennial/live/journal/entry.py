@@ -49,6 +49,7 @@ class Entry(NamedTuple):
         return OVERHEAD_BYTES + len(self.inputs) + len(self.output) + len(self.flag)
 
 
+SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 """The text of a fraction, as spreadsheets write whole numbers too."""
 
@@ -86,7 +87,7 @@ def about(time: datetime, key: Mapping[str, Any]) -> str:
     plain = {name: _plain(name, value) for name, value in key.items()}
     if time.tzinfo is None:
         raise ValueError(f"expected a time with a zone, found {time.isoformat()}")
-    return f"{time.astimezone(UTC).isoformat()} {json.dumps(plain, sort_keys=True, separators=(',', ':'))}"
+    return f"{time.astimezone(UTC).isoformat()} {SORTED.encode(plain)}"
 
 
 def _plain(name: str, value: Any) -> str:

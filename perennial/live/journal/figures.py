@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from perennial.live.journal.entry import moment_of
+from perennial.live.journal.outcomes import stands
 from perennial.live.journal.store import Store
 from perennial.live.journal.tables import tables
 
@@ -19,7 +20,7 @@ class Figures:
         bytes: what predictions and truth take.
         first: when the oldest prediction was answered, UTC; None where there is none.
         last: when the newest was.
-        joined: predictions whose truth is known.
+        joined: predictions whose truth is known, and not withdrawn.
         truth: rows of truth, all revisions.
         pending: of these, rows that no prediction has met so far.
     """
@@ -43,7 +44,11 @@ def figures(store: Store) -> Figures:
     )
     count, own = sa.func.count(), p.c.system == store.system
     span = sa.select(count, sa.func.min(p.c.time_us), sa.func.max(p.c.time_us)).where(own)
-    joined = sa.select(count).where(own, sa.exists().where(met))
+    known = sa.or_(
+        sa.and_(t.c.prediction_id == p.c.prediction_id, stands(t, "prediction_id")),
+        sa.and_(t.c.about == p.c.about, stands(t, "about")),
+    )
+    joined = sa.select(count).where(own, sa.exists().where(t.c.system == p.c.system, known))
     told = sa.select(count).where(t.c.system == store.system)
     with store.connection() as connection:
         rows, first, last = connection.execute(span).one()

@@ -1,4 +1,4 @@
-"""When a group is whole: a transaction costs more than a row, so that rows which come together are written together."""
+"""When a group is whole: a transaction costs more than a row, so rows that come together are written together."""
 
 from __future__ import annotations
 

@@ -7,10 +7,11 @@ import hmac
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from perennial.errors import JournalError
 from perennial.live.files import write_exclusive
 from perennial.table import Contract
 
@@ -40,6 +41,12 @@ def rules_of(contract: Contract, key: bytes) -> Rules:
     private = {c.name: c.privacy for c in contract.columns if c.privacy}
     names = {name: own for name, own in contract.names.items() if own in private}
     return Rules({name: private[own] for name, own in names.items()}, names, key)
+
+
+def without_key(contract: Contract) -> Rules:
+    """The rules while there is no key to hash with: every private column is masked."""
+    rules = rules_of(contract, b"")
+    return replace(rules, columns=dict.fromkeys(rules.columns, "mask"))
 
 
 def masked(rows: Sequence[Mapping[str, Any]], rules: Rules) -> list[Mapping[str, Any]]:
@@ -85,14 +92,23 @@ def hidden(value: Any, how: Literal["mask", "hash"], key: bytes) -> Any:
 
 
 def key_for(contract: Contract, folder: Path) -> bytes:
-    """The secret key of a folder of journals, b"" where the contract calls nothing private."""
+    """The secret key of a folder of journals (see `hash_key`), b"" where the contract calls nothing private."""
     return hash_key(folder / "hash.key") if any(column.privacy for column in contract.columns) else b""
 
 
 def hash_key(path: Path) -> bytes:
-    """The key in a file, made when it is first asked for; of several processes all get the same."""
+    """The key in a file, made when it is first asked for; of several processes all get the same.
+
+    Raises:
+        OSError: the file can be neither read nor made.
+        JournalError: it holds no key.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         with contextlib.suppress(FileExistsError):  # another process made it first, and that one counts
             write_exclusive(path, os.urandom(KEY_BYTES), mode=0o600)
-    return path.read_bytes()
+    key = path.read_bytes()
+    if len(key) < KEY_BYTES:
+        remedy = "put the file back, or remove it and have other hashes from now on"
+        raise JournalError(path, f"expected a key of {KEY_BYTES} bytes, found {len(key)}", remedy)
+    return key

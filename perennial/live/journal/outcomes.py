@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.live.journal.entry import microseconds, moment_of
 from perennial.live.journal.store import Store
-from perennial.live.journal.tables import tables
+from perennial.live.journal.tables import WITHDRAWN, tables
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -23,7 +23,7 @@ class Outcome:
     """One prediction with its newest truth.
 
     `inputs` and `output` are JSON values, times are UTC; the other fields are those of an `Entry`. `truth`,
-    `truth_source` and `truth_known_at` are None where nobody has said yet what happened.
+    `truth_source` and `truth_known_at` are None where nobody has said yet what happened, or took it back.
     """
 
     prediction_id: str
@@ -48,7 +48,8 @@ def outcomes(store: Store, since: datetime, until: datetime, source: str | None 
     """The predictions made from `since` until just before `until`, oldest first, in bounded memory.
 
     Of all truth of a prediction, by its id or by its time and key, what was known last counts; of several known at
-    the same time, what was recorded last. With `source` only that source is asked.
+    the same time, what was recorded last. What a source has withdrawn counts no more, and that of others does. With
+    `source` only that source is asked.
 
     Raises:
         JournalError: the journal cannot be read.
@@ -81,9 +82,24 @@ def _known(truth: sa.FromClause, p: sa.Table, name: str, source: str | None) -> 
     import sqlalchemy as sa
 
     found = sa.select(truth.c.seq, truth.c.known_us).where(
-        truth.c.system == p.c.system, truth.c[name] == p.c[name]
+        truth.c.system == p.c.system, truth.c[name] == p.c[name], stands(truth, name)
     )
     return (found if source is None else found.where(truth.c.source == source)).correlate(p)
+
+
+def stands(truth: sa.FromClause, name: str) -> sa.ColumnElement[bool]:
+    """Whether a row of truth holds a value that its source has not withdrawn since, of the target in `name`."""
+    import sqlalchemy as sa
+
+    later = tables().truth.alias()
+    withdrawn = sa.exists().where(
+        later.c.system == truth.c.system,
+        later.c[name] == truth.c[name],
+        later.c.source == truth.c.source,
+        later.c.value == WITHDRAWN,
+        sa.tuple_(later.c.known_us, later.c.seq) > sa.tuple_(truth.c.known_us, truth.c.seq),
+    )
+    return sa.and_(truth.c.value != WITHDRAWN, ~withdrawn.correlate(truth))
 
 
 def _outcome(row: sa.Row[Any]) -> Outcome:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from perennial.errors import JournalError
+from perennial.errors import InputError, JournalError
 from perennial.live.journal.entry import Entry
 from perennial.live.journal.tables import statements, tables
 
@@ -65,8 +65,19 @@ class PostgresStore:
         )
 
     def insert(self, entries: Sequence[Entry]) -> int:
-        """Write entries in one statement; returns how many were new, once all are on disk."""
+        """Write entries in one statement; returns how many were new, once all are on disk.
+
+        A connection that was cut since it was last used is no trouble of the database's: another one is made, once.
+        """
         columns = tuple(list(values) for values in zip(*entries, strict=True))
+        try:
+            return self._insert(columns)
+        except JournalError as error:
+            if not getattr(error.__cause__, "connection_invalidated", False):
+                raise
+            return self._insert(columns)
+
+    def _insert(self, columns: tuple[list[Any], ...]) -> int:
         try:
             with self._transaction() as connection:
                 return connection.exec_driver_sql(self._insertion, (self.system, *columns)).rowcount
@@ -180,7 +191,14 @@ class PostgresStore:
 def _without_password(url: str) -> str:
     import sqlalchemy as sa
 
-    return sa.make_url(url).render_as_string(hide_password=True)
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):
+        # What it says may hold a part of the password.
+        raise InputError(
+            "expected a journal at postgresql://USER:PASSWORD@HOST:PORT/DATABASE, found an address that cannot be "
+            "read; write @, / and : in a password as %40, %2F and %3A"
+        ) from None
 
 
 def _told(error: Exception) -> str:

@@ -85,7 +85,12 @@ def open_store(system: str, address: str | Path | None = None, max_wait_s: float
             f"expected a journal in a file, at sqlite:///FILE or at postgresql://HOST/DATABASE, found {scheme}://"
         )
     if scheme == "sqlite":
-        return _sqlite(system, Path(rest.removeprefix("/")), max_wait_s)
+        file = rest.removeprefix("/")
+        if not file or "?" in file or file == ":memory:":
+            raise InputError(
+                f"expected a journal in a file, such as sqlite:////srv/journal.sqlite, found {address}"
+            )
+        return _sqlite(system, Path(file), max_wait_s)
     from perennial.live.journal.postgres import PostgresStore
 
     return PostgresStore(system, f"postgresql+psycopg://{rest}", max_wait_s)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+WITHDRAWN = "null"
+"""The value of a truth that takes back what its source said before."""
 SCHEMA = 1
 """Raised whenever a column changes, so that a file of another version is refused."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,9 @@ VALUE = "truth"
 FIELDS = frozenset((VALUE, "prediction_id", "row", "time", "known_at", "source"))
 CHUNK = 500
 FORMS = "prediction_id, or time with key columns"
+PLACE = re.compile(r"[0-9]{1,9}")
+LONGEST = 1000
+"""Bytes of a text of a row: what PostgreSQL can have an index of ends at 2,704."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,14 @@ class Truth:
     """One value that really came about.
 
     Attributes:
-        value: the number or the class.
+        value: the number or the class; None to withdraw what the same source said of it before.
         prediction_id: the row's id as it was answered; None where `about` says what is meant.
         about: what `perennial.live.journal.entry.about` makes of the time and the key; meets every prediction of it.
         known_us: when the source knew it, in microseconds since 1970; None for when it is recorded.
         source: who says so, such as `file` or `review`.
     """
 
-    value: float | str | bool
+    value: float | str | bool | None
     prediction_id: str | None = None
     about: str | None = None
     known_us: int | None = None
@@ -82,7 +86,7 @@ def _read_row(row: Mapping[str, Any], source: str) -> Truth:
     if VALUE not in row:
         raise ValueError(f"expected a {VALUE}, found none")
     value = row[VALUE]
-    if not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
+    if not _is_value(value):
         raise ValueError(f"expected {VALUE} to be a number or a text, found {json.dumps(value)[:100]}")
     key = {name: row[name] for name in row if name not in FIELDS}
     prediction_id, time = row.get("prediction_id"), row.get("time")
@@ -96,18 +100,35 @@ def _read_row(row: Mapping[str, Any], source: str) -> Truth:
     return Truth(
         value=value,
         prediction_id=None if prediction_id is None else _row_id(prediction_id, row.get("row")),
-        about=None if time is None else about(_moment("time", time), key),
+        about=None if time is None else checked_text("the key", about(_moment("time", time), key)),
         known_us=None if known is None else microseconds(_moment("known_at", known)),
-        source=str(row.get("source", source)),
+        source=checked_text("source", str(row.get("source", source))),
     )
+
+
+def checked_text(name: str, text: str) -> str:
+    """A text that every database can hold and look up; raises ValueError."""
+    if "\0" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError(f"expected {name} in Unicode without zeros, found {text[:100]!r}")
+    if len(text.encode()) > LONGEST:
+        raise ValueError(f"expected {name} of at most {LONGEST:,} bytes, found {len(text.encode()):,}")
+    return text
+
+
+def _is_value(value: Any) -> bool:
+    """Whether a value is a number that a float can hold, a boolean, or a text that is no essay."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
 
 
 def _row_id(prediction_id: Any, row: Any) -> str:
     if not isinstance(prediction_id, str):
         raise ValueError(f"expected prediction_id to be text, found {json.dumps(prediction_id)[:100]}")
+    checked_text("prediction_id", prediction_id)
     if row is None:
         return prediction_id
-    if not str(row).isdecimal():
+    if not PLACE.fullmatch(str(row)):
         raise ValueError(f"expected row to be a whole number from 0, found {str(row)[:100]!r}")
     return f"{prediction_id}-{int(row)}"
 
@@ -121,7 +142,10 @@ def _moment(name: str, value: Any) -> datetime:
         ) from None
     if moment.tzinfo is None:
         raise ValueError(f"expected {name} with a zone, such as 2026-01-31T10:00:00Z, found {value!r}")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"expected {name} in the years 1 to 9999 of UTC, found {value!r}") from None
 
 
 def record_truth(store: Store, truths: Sequence[Truth], now: datetime) -> Recorded:
