@@ -61,6 +61,7 @@ def export_command(config: Config, stack: str, output: str, rows: int, again: bo
 def import_command(config: Config, stack: str, source: str, reviewer: str | None) -> None:
     """Take reviews from a CSV file into the table perennial_reviews of the same database: all rows or none."""
     from commands.score import score_section
+    from perennial.errors import JournalError
     from perennial.live.journal.address import OFF, resolved
     from perennial.live.release import whoami
     from perennial.live.scoring.review_file import read_reviews
@@ -72,14 +73,18 @@ def import_command(config: Config, stack: str, source: str, reviewer: str | None
         reviews, blank = read_reviews(Path(source), stock, rule)
         who, now = reviewer or whoami(), datetime.now(UTC)
         kept = keep_reviews(stock.engine, config.system, stock.name, reviews, who, now)
+        click.echo(
+            f"imported {len(reviews):,} reviews of {section.table}: {kept.new:,} new, {kept.changed:,} changed, "
+            f"{kept.repeated:,} known already; {blank:,} rows without a verdict"
+        )
         truths = review_truths(stock.engine, config.system, stock.name)
         address = resolved(config.journal.address)
-        if address != OFF:
-            tell_journal(config.system, truths, now, address)
-    click.echo(
-        f"imported {len(reviews):,} reviews of {section.table}: {kept.new:,} new, {kept.changed:,} changed, "
-        f"{kept.repeated:,} known already; {blank:,} rows without a verdict"
-    )
+        try:
+            if address != OFF:
+                tell_journal(config.system, truths, now, address)
+        except JournalError as error:
+            remedy = "the reviews are kept; import the file again, and the journal hears of them"
+            raise JournalError(error.place, error.found, remedy) from error
 
 
 @contextmanager

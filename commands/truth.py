@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         data = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
         text = data.decode("utf-8-sig")
         return list(_csv_rows(text) if kind == ".csv" else _json_rows(text))
-    except (OSError, EOFError, ValueError, csv.Error) as error:
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         raise SourceError(path, f"expected rows, found: {error}", "mend the file") from error
 
 

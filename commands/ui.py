@@ -55,16 +55,15 @@ def cli(
 
     It asks nobody who he is, hence loopback only; tokens for the service are those of serve.tokens.
     """
-    from bento.process import is_taken
+    from bento.launch import check_port
     from dashboard.service import checked_url
     from dashboard.setting import arguments
-    from perennial.errors import InputError, MissingLayerError
+    from perennial.errors import MissingLayerError
 
     if importlib.util.find_spec("streamlit") is None:
         raise MissingLayerError("streamlit", "dashboard", "for the page")
     address = loopback(host)
-    if is_taken(address, port):
-        raise InputError(f"expected a free port, found {host}:{port} in use; name another one with --port")
+    check_port(address, port)
     asked = checked_url(
         service or address_of(config.serve.host, config.serve.port, bool(config.serve.tls_certificate)),
         has_token(config),

@@ -15,6 +15,8 @@ from perennial.live.report.page import DARK, LIGHT
 HEIGHT = 420
 STRENGTH = 0.5
 """How much of the line's colour the narrowest band has."""
+EDGE = 10
+"""Pixels beside the first and the last moment, which a bar stands over."""
 KNOWN, CAME, FORECAST, MADE = "known", "what came", "forecast", "origin"
 
 
@@ -66,7 +68,7 @@ def band_plot(drawn: Drawing, is_dark: bool) -> alt.LayerChart | alt.FacetChart:
     x = alt.X(
         "time:T",
         title=f"time ({drawn.zone.key})",
-        scale=alt.Scale(type="utc"),
+        scale=alt.Scale(type="utc", padding=EDGE),
         axis=alt.Axis(labelBound=True),
     )
     y_scale = alt.Scale(zero=False, nice=True)

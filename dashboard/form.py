@@ -49,13 +49,16 @@ def _middle(column: Column, profile: Mapping[str, Any]) -> Any:
 def title(column: Column) -> str:
     """What a field is called: the column without its unit, and the unit.
 
-    >>> title(Column("mileage_km", "number", "distance driven", unit="km"))
-    'mileage (km)'
+    >>> [title(Column(name, "number", "", unit=unit)) for name, unit in (("way_km", "km"), ("size_l", "litres"))]
+    ['way (km)', 'size (litres)']
     """
     name, unit = column.name, column.unit
     if unit in ("", "1"):
         return name.replace("_", " ")
-    if name.lower().endswith(f"_{unit.lower()}"):
+    bare, _, short = name.rpartition("_")
+    if bare and unit.lower().startswith(short.lower()):
+        name = bare
+    elif name.lower().endswith(f"_{unit.lower()}"):
         name = name[: -len(unit) - 1]
     return f"{name.replace('_', ' ')} ({unit})"
 

@@ -14,7 +14,7 @@ from dashboard.setting import Setting
 from dashboard.trouble import told
 from dashboard.verdict import Outcome, changed, heading, keep, key_words, review_of, shown
 from dashboard.verdict import told as told_review
-from dashboard.words import count, number, plain, sentence, with_unit
+from dashboard.words import count, plain, sentence, stretch
 from perennial.config_score import Score as Section
 from perennial.live.answer import AnswerRule
 from perennial.live.bundle import Bundle
@@ -132,10 +132,10 @@ def waiting(desk: Desk, wanted: Wanted) -> list[Score]:
 
 def show_score(desk: Desk, queue: list[Score], reviewer: str) -> None:
     """Draws one score with its verdict, and the list of those behind it."""
-    more = " or more" if st.session_state[QUEUE][2] else ""
+    more = ", and more behind them" if st.session_state[QUEUE][2] else ""
     names = {heading(score, desk.rule): score for score in queue}
     name = st.selectbox(
-        f"{count(len(queue), 'score')}{more} to review, the most uncertain first", list(names)
+        f"{count(len(queue), 'score')} to review{more}; the most uncertain first", list(names)
     )
     score = names[name]
     with st.container(border=True):
@@ -156,7 +156,7 @@ def show_prediction(score: Score, rule: AnswerRule) -> None:
     """Draws what was predicted, and what is to be said of it."""
     st.metric(plain(key_words(score)), shown(score.predicted, rule))
     if score.low is not None and score.high is not None:
-        st.markdown(plain(f"{number(score.low)} to {with_unit(score.high, rule.unit)}"))
+        st.markdown(plain(stretch(score.low, score.high, rule.unit)))
     if score.probability is not None:
         st.markdown(f"with probability {100 * score.probability:.1f} %")
     for flag in filter(None, score.flag.split("; ")):

@@ -13,7 +13,7 @@ from dashboard.loaded import champion, predictor
 from dashboard.service import Away, Reply, Service
 from dashboard.setting import Setting
 from dashboard.trouble import told
-from dashboard.words import number, plain, sentence, with_unit
+from dashboard.words import number, plain, sentence, stretch, with_unit
 from perennial.errors import PerennialError
 from perennial.live.answer import AnswerRule
 from perennial.live.bundle import Bundle
@@ -45,18 +45,28 @@ def show(setting: Setting) -> None:
     with told():
         bundle = champion(setting)
         service = Service(setting.service, setting.token("predict"))
-        show_standing(setting, bundle, service)
+        answering = show_standing(setting, bundle, service)
         offered = starts(bundle)
         name = st.selectbox("Start from", list(offered), help="Rows that the model has not seen in training.")
         with st.form("row", border=False):
-            row = fields(bundle, offered[name], f"{bundle.digest[:12]}-{name}")
+            row = fields(bundle, offered[name], form_key(bundle, name))
             asked = st.form_submit_button("Predict", type="primary")
         if asked:
+            check_system(answering, bundle, setting.service)
             show_answer(attempt(setting, bundle, service, row), bundle)
 
 
-def show_standing(setting: Setting, bundle: Bundle, service: Service) -> None:
-    """Says which release answers, and whether the service runs."""
+def form_key(bundle: Bundle, start: str) -> str:
+    """What tells forms apart: a release of the same fields leaves what stands in them, and the page says so."""
+    names = ",".join(f"{c.name}:{c.kind}" for c in bundle.contract.features)
+    key = f"{bundle.manifest.system}-{start}-{names}"
+    if st.session_state.setdefault(key, bundle.digest) != bundle.digest:
+        st.info(f"{bundle.manifest.version} answers by now; the fields hold what stood in them before.")
+    return key
+
+
+def show_standing(setting: Setting, bundle: Bundle, service: Service) -> str:
+    """Says which release answers, and whether the service runs; returns whose service it is, "" where none runs."""
     manifest = bundle.manifest
     st.markdown(
         f"**{plain(manifest.system)} {manifest.version}** ({plain(manifest.candidate)}) predicts "
@@ -69,13 +79,23 @@ def show_standing(setting: Setting, bundle: Bundle, service: Service) -> None:
             f"No service answers at `{setting.service}` ({plain(away.found)}). "
             f"Start it with `{setting.serve_command}`."
         )
-        return
-    system = reply.body.get("model", manifest.system)
+        return ""
+    system = str(reply.body.get("model", manifest.system))
     if reply.problem:
         st.warning(plain(f"The service at {setting.service} is not ready: {reply.problem}"))
     elif system != manifest.system:
         st.warning(
             plain(f"The service at {setting.service} answers for {system}, and not for {manifest.system}.")
+        )
+    return system
+
+
+def check_system(answering: str, bundle: Bundle, address: str) -> None:
+    """Raises PerennialError for the service of another system, whose journal a row of this one is nothing for."""
+    if answering not in ("", bundle.manifest.system):
+        raise PerennialError(
+            f"expected the service of {bundle.manifest.system} at {address}, found that of {answering}; "
+            "name the right one with --service"
         )
 
 
@@ -88,11 +108,7 @@ def attempt(setting: Setting, bundle: Bundle, service: Service, row: Row) -> Tri
         return _alone(setting, bundle, request, away.found)
     if reply.problem:
         raise PerennialError(_refusal(reply))
-    if reply.body.get("model") != bundle.manifest.system:
-        raise PerennialError(
-            f"expected an answer of {bundle.manifest.system}, found one of {reply.body.get('model')}; "
-            "name the right service with --service"
-        )
+    check_system(str(reply.body.get("model")), bundle, setting.service)
     answer = reply.body["predictions"][0]
     lost = ["The journal could not take this prediction."] if _is_lost(reply) else []
     return Tried(answer, reply.body["version"], answer.get("prediction_id", ""), tuple(lost), request)
@@ -152,7 +168,7 @@ def intervals(answer: Row, rule: AnswerRule) -> list[str]:
     names = bound_names(rule)
     pairs = zip(rule.interval.levels, names[::2], names[1::2], strict=True)
     return [
-        f"{number(100 * level)} % interval: {number(answer[low])} to {with_unit(answer[high], rule.unit)}"
+        f"{number(100 * level)} % interval: {stretch(answer[low], answer[high], rule.unit)}"
         for level, low, high in pairs
         if answer.get(low) is not None and answer.get(high) is not None
     ]

@@ -75,7 +75,7 @@ def keep(
 
 def _journal_trouble(system: str, journal: str, said: Said, now: datetime) -> str:
     address = resolved(journal)
-    if said.truth is None or address == OFF:
+    if address == OFF:
         return ""
     try:
         tell_journal(system, [said.truth], now, address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 MARKDOWN = frozenset("\\`*_{}[]<>#$~:|")
 
 
@@ -33,6 +35,21 @@ def with_unit(value: float, unit: str) -> str:
     ('12.5 GBP', '3')
     """
     return number(value) if unit in ("", "1") else f"{number(value)} {unit}"
+
+
+def stretch(low: float, high: float, unit: str) -> str:
+    """Two bounds, as finely as the larger one of them is written.
+
+    >>> stretch(7998.214, 14544.3, "GBP"), stretch(-0.0123456, 0.5, "1"), stretch(61000, 62500, "MW")
+    ('7,998 to 14,544 GBP', '-0.01235 to 0.50000', '61,000 to 62,500 MW')
+    """
+    largest = max(abs(low), abs(high))
+    if not 1e-3 <= largest < 1e15:
+        return f"{number(low)} to {with_unit(high, unit)}"
+    places = max(0, 4 - math.floor(math.log10(largest)))
+    places = 0 if float(low).is_integer() and float(high).is_integer() else min(places, 5)
+    bounds = f"{low:,.{places}f} to {high:,.{places}f}"
+    return bounds if unit in ("", "1") else f"{bounds} {unit}"
 
 
 def sentence(text: str) -> str:

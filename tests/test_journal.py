@@ -15,6 +15,7 @@ import pytest
 
 from perennial.errors import InputError, JournalError, TableError
 from perennial.live.journal.entry import Entry, about, microseconds, moment_of
+from perennial.live.journal.figures import figures
 from perennial.live.journal.outcomes import Outcome, outcomes
 from perennial.live.journal.prune import prune
 from perennial.live.journal.store import Store, open_store
@@ -171,6 +172,31 @@ def test_sources_keep_their_own_history_and_the_newest_counts(store: Store) -> N
     assert everything(store, "nobody")[0].truth is None
 
 
+def test_a_withdrawn_truth_counts_no_more_and_that_of_others_does(store: Store) -> None:
+    keyed = about(NOW, {"zone": "FR"})
+    store.insert([entry("a"), entry("b", about=keyed)])
+
+    def says(value: float | None, day: int, source: str = "review", **target: str) -> None:
+        known_us = microseconds(NOW + timedelta(days=day))
+        record_truth(store, [Truth(value, **target, known_us=known_us, source=source)], NOW)
+
+    for target in ({"prediction_id": "a"}, {"about": keyed}):
+        says(1.0, 1, "file", **target)
+        says(2.0, 2, **target)
+        says(None, 3, **target)
+        says(None, 3, **target)
+    assert [(one.truth, one.truth_source) for one in everything(store)] == [(1.0, "file")] * 2
+    assert [(one.truth, one.truth_known_at) for one in everything(store, "review")] == [(None, None)] * 2
+    assert figures(store).joined == 2 and figures(store).truth == 6
+    for target in ({"prediction_id": "a"}, {"about": keyed}):
+        says(None, 4, "file", **target)
+    assert {(one.truth, one.truth_source) for one in everything(store)} == {(None, None)}
+    assert figures(store).joined == 0
+    says(5.0, 3, prediction_id="a")
+    assert everything(store)[0].truth == 5.0, "of one moment, what was recorded last counts"
+    assert figures(store).joined == 1
+
+
 def test_the_join_is_what_a_plain_loop_finds(store: Store) -> None:
     chance = random.Random(7)
     predictions = [
@@ -264,6 +290,22 @@ def test_systems_in_one_database_do_not_see_each_other(server_url: str) -> None:
     assert [(o.output, o.truth) for o in everything(one)] == [(1.0, None)]
 
 
+def test_a_connection_that_was_cut_costs_no_row(server_url: str) -> None:
+    store = open_store(f"system{next(NUMBERS)}", server_url)
+    other = open_store("other", server_url)
+    try:
+        assert store.insert([entry("a")]) == 1
+        with other.connection() as connection:
+            ended = (
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            )
+            connection.exec_driver_sql(ended)
+        assert store.insert([entry("b")]) == 1
+    finally:
+        store.close()
+        other.close()
+
+
 def test_a_commit_waits_for_the_disk(store: Store) -> None:
     sqlite = {"PRAGMA synchronous": 2, "PRAGMA journal_mode": "wal", "PRAGMA auto_vacuum": 2}
     postgresql = {"SHOW synchronous_commit": "on", "SHOW fsync": "on"}
@@ -287,6 +329,12 @@ def test_addresses_and_other_schemas(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "secret" not in open_store("prices", "postgresql://me:secret@host/db").place
     with pytest.raises(InputError, match="mysql://"):
         open_store("prices", "mysql://host/db")
+    for address in ("sqlite://", "sqlite:///:memory:", "sqlite:///j.sqlite?mode=ro"):
+        with pytest.raises(InputError, match=r"expected a journal in a file, such as sqlite:"):
+            open_store("prices", address)
+    with pytest.raises(InputError, match=r"cannot be read; write @") as wrong:
+        open_store("prices", "postgresql://me:secret@host:port/db")
+    assert "secret" not in str(wrong.value)
     store = open_store("prices")
     store.insert([entry("a")])
     with store.connection(write=True) as connection:

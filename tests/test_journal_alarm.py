@@ -21,11 +21,12 @@ from bento.process import Serving, free_port, service_environment, started
 from perennial.errors import InputError
 from perennial.live import incident
 from perennial.live.sign import key_pair
+from tests.alerted import Hook, hook
 from tests.postgres import running
-from tests.test_alert import Hook, hook  # noqa: F401
 from tests.test_journal_writer import small_disk
 from tests.test_service_kill import until
 
+__all__ = ("hook",)
 ROW = {"year": 2015, "mileage": 40_000, "fuel": "Petrol", "serviced": True, "tax": None}
 DOWN, UP = "prices: the journal cannot be written", "prices: recovered: the journal is written again"
 
@@ -58,7 +59,7 @@ def both(workers: tuple[Watched, ...], seconds: int, reason: str = "") -> None:
             worker.live(1, reason)
 
 
-def test_trouble_that_lasts_is_told_once_by_all_workers_and_so_is_its_end(tmp_path: Path, hook: Hook) -> None:  # noqa: F811
+def test_trouble_that_lasts_is_told_once_by_all_workers_and_so_is_its_end(tmp_path: Path, hook: Hook) -> None:
     workers = Watched(tmp_path), Watched(tmp_path)
     both(workers, 100)
     both(workers, 9, "the disk is full")
@@ -76,7 +77,7 @@ def test_trouble_that_lasts_is_told_once_by_all_workers_and_so_is_its_end(tmp_pa
     assert one.closed_at is not None and one.count > 2
 
 
-def test_a_worker_that_died_in_trouble_leaves_the_end_to_the_next(tmp_path: Path, hook: Hook) -> None:  # noqa: F811
+def test_a_worker_that_died_in_trouble_leaves_the_end_to_the_next(tmp_path: Path, hook: Hook) -> None:
     first = Watched(tmp_path)
     first.live(20, "the disk is full")
     second = Watched(tmp_path)
@@ -85,7 +86,7 @@ def test_a_worker_that_died_in_trouble_leaves_the_end_to_the_next(tmp_path: Path
     assert hook.titles == [DOWN, UP]
 
 
-def test_where_incidents_cannot_be_kept_either_one_worker_tells(tmp_path: Path, hook: Hook) -> None:  # noqa: F811
+def test_where_incidents_cannot_be_kept_either_one_worker_tells(tmp_path: Path, hook: Hook) -> None:
     with small_disk(tmp_path / "disk") as disk:
         folder = disk / "incidents"
         folder.mkdir()
@@ -161,7 +162,7 @@ def goes_and_comes(
 
 
 @pytest.mark.slow
-def test_a_full_disk_under_a_service(tmp_path: Path, hook: Hook) -> None:  # noqa: F811
+def test_a_full_disk_under_a_service(tmp_path: Path, hook: Hook) -> None:
     with small_disk(tmp_path / "disk") as disk:
         grow = ["mount", "-o", "remount,size=200m", str(disk)]
         environment = alarmed(tmp_path, str(disk / "j.sqlite"))
@@ -169,6 +170,6 @@ def test_a_full_disk_under_a_service(tmp_path: Path, hook: Hook) -> None:  # noq
 
 
 @pytest.mark.torture
-def test_a_database_that_stops_under_a_service(tmp_path: Path, hook: Hook) -> None:  # noqa: F811
+def test_a_database_that_stops_under_a_service(tmp_path: Path, hook: Hook) -> None:
     with running() as server:
         goes_and_comes(alarmed(tmp_path, server.url), hook, 1, server.stop, server.start)

@@ -64,6 +64,29 @@ def test_the_filter_finds_what_it_says(database: Database, models: tuple[Predict
     stock.engine.dispose()
 
 
+def test_a_row_that_changed_is_scored_and_reviewed_anew(
+    database: Database, models: tuple[Predictor, Predictor]
+) -> None:
+    score, stock = scored(database, models[0])
+    one = waits(stock, score, models[0], most=1, kind="plain")[0]
+    number = int(one.key["id"])
+    say(stock.engine, "prices", stock.name, verdict(one, "accepted"), "Ann", NOW + timedelta(hours=1))
+    assert len(waits(stock, score, models[0])) == 99
+
+    database.run("UPDATE cars SET mileage = mileage * 3 WHERE id = :id", id=number)
+    assert run(score, models[0], hours=2).scored == 1
+    (again,) = (s for s in waits(stock, score, models[0]) if s.key == one.key)
+    assert again.model_version == one.model_version and again.predicted != one.predicted
+    said = say(
+        stock.engine, "prices", stock.name, verdict(again, "rejected"), "Bob", NOW + timedelta(hours=3)
+    )
+    assert (said.reviewer, said.review.verdict) == ("Bob", "rejected")
+    late = say(stock.engine, "prices", stock.name, verdict(one, "rejected"), "Ann", NOW + timedelta(hours=4))
+    assert late == said, "a page that still shows the former score takes nobody's place"
+    assert len(waits(stock, score, models[0])) == 99
+    stock.engine.dispose()
+
+
 def test_of_two_people_at_once_one_is_kept_and_the_other_is_told(
     database: Database, models: tuple[Predictor, Predictor]
 ) -> None:
@@ -113,7 +136,7 @@ def test_a_double_click_is_one_review_and_a_later_one_takes_its_place(
     assert (second.reviewer, second.review.value) == ("Bob", 7250.0)
     assert says(verdict(one, "rejected"), "Ann", 5, over=first) == second, "it is another by now"
     third = says(replace(second.review, verdict="rejected", value=None), "Ann", 6, over=second)
-    assert third.truth is None and third.review.note == "by mistake"
+    assert third.truth.value is None and third.review.note == "by mistake"
     assert newest(stock.engine, "prices", stock.name, 10) == [third]
     assert newest(stock.engine, "kinds", stock.name, 10) == []
     stock.engine.dispose()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -17,7 +19,7 @@ from perennial.live.answer import AnswerRule
 from perennial.live.predict import Predictor
 from perennial.live.scoring.database import open_database
 from perennial.live.scoring.review_file import export_scores, read_reviews
-from perennial.live.scoring.reviews import Kept, keep_reviews, review_truths
+from perennial.live.scoring.reviews import Kept, Review, keep_reviews, review_truths
 from perennial.live.scoring.scores import find_scores
 from perennial.live.scoring.stock import Stock, open_stock
 from tests import releases, stock
@@ -101,7 +103,8 @@ def test_reviews_come_back_once_and_count_as_truth(
     truths = list(review_truths(table.engine, "prices", table.name))
     ids = [line["id"] for line in lines]
     accepted = float(lines[1]["predicted_price_gbp"])
-    assert sorted((t.key["id"], t.value) for t in truths) == sorted([(ids[0], 7250.0), (ids[1], accepted)])
+    wanted = {ids[0]: 7250.0, ids[1]: accepted, ids[2]: None}
+    assert {t.key["id"]: t.value for t in truths} == wanted
     assert {(t.time, t.source, t.known_at) for t in truths} == {(NOW, "review", NOW)}
     assert list(review_truths(table.engine, "kinds", table.name)) == []
 
@@ -156,6 +159,41 @@ def test_a_file_that_cannot_be_used_is_told_whole_and_changes_nothing(
     table.engine.dispose()
 
 
+def test_many_who_review_first_at_once_make_the_table_once(
+    database: Database, models: tuple[Predictor, Predictor]
+) -> None:
+    make(database, rows())
+    score, n = section(database), 4
+    run(score, models[0])
+    tables, together = [opened(score, models[0]) for _ in range(n)], Barrier(n)
+
+    def reviewing(i: int) -> int:
+        review = Review({"id": str(i)}, "v1", NOW, 1.0, "accepted")
+        together.wait(timeout=30)
+        return keep_reviews(tables[i].engine, "prices", tables[i].name, [review], "ann", NOW).new
+
+    for _ in range(5):
+        with ThreadPoolExecutor(n) as pool:
+            assert list(pool.map(reviewing, range(n))) == [1] * n
+        database.run("DROP TABLE perennial_reviews")
+    for table in tables:
+        table.engine.dispose()
+
+
+def test_a_spreadsheet_finds_no_formula_in_what_others_wrote(
+    database: Database, models: tuple[Predictor, Predictor]
+) -> None:
+    cars = rows()
+    cars[UNSEEN]["fuel"] = '=HYPERLINK("//x")'
+    make(database, cars)
+    score = section(database)
+    run(score, models[0])
+    lines = {line["id"]: line for line in exported(score, models[0])}
+    assert lines[str(UNSEEN)]["fuel"] == '\'=HYPERLINK("//x")'
+    assert lines[str(BEYOND)]["mileage"] == "-5.0", "a number is no text"
+    assert not any(cell.startswith(("=", "+", "@")) for line in lines.values() for cell in line.values())
+
+
 def test_classes_are_reviewed_by_name(database: Database, tmp_path: Path) -> None:
     predictor = stock.predictor(tmp_path / "kinds", sign.key_pair(tmp_path / "keys"), kind="kinds")
     make(database, rows(30))
@@ -205,6 +243,11 @@ def test_the_commands_score_export_and_import(tmp_path: Path) -> None:
     save(file, lines)
     done = project.run("review", "import", *given, "--input", str(file), "--by", "Ann")
     assert "imported 1 reviews of cars: 1 new, 0 changed, 0 known already; 4 rows without a verdict" in done
+    nowhere = ("--set", f"journal.address={tmp_path}", "--input", str(file), "--by", "Ann")
+    done = project.run("review", "import", *given, *nowhere, code=1)
+    assert (
+        "0 new, 0 changed, 1 known already" in done and "the reviews are kept; import the file again" in done
+    )
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT reviewer, verdict FROM perennial_reviews").fetchall() == [
             ("Ann", "accepted")

@@ -50,10 +50,10 @@ def journalled(folder: Path) -> list[Outcome]:
     return found
 
 
-def reviewed(database: Database, folder: Path, number: int, value: float, hours: float) -> None:
-    """A person corrects the score of one row that was made at NOW."""
+def reviewed(database: Database, folder: Path, number: int, value: float | None, hours: float) -> None:
+    """A person corrects the score of one row that was made at NOW or, without a value, rejects it."""
     engine = open_database(section(database).url)
-    review = Review({"id": str(number)}, "v1", NOW, 1.0, "corrected", value)
+    review = Review({"id": str(number)}, "v1", NOW, 1.0, "corrected" if value else "rejected", value)
     keep_reviews(engine, "prices", "cars", [review], "ann", NOW + timedelta(hours=hours))
     truths = review_truths(engine, "prices", "cars")
     tell_journal("prices", truths, NOW + timedelta(hours=hours), str(folder / "j.sqlite"))
@@ -80,6 +80,19 @@ def test_every_score_is_a_prediction_that_its_review_meets(
     reviewed(database, tmp_path, UNSEEN, 4_321.0, hours=1)
     met = [one for one in journalled(tmp_path) if one.truth is not None]
     assert [(one.prediction_id, one.truth) for one in met] == [(unseen.prediction_id, 4_321.0)]
+
+
+def test_an_accepted_score_that_is_rejected_later_has_no_truth(
+    database: Database, models: tuple[Predictor, Predictor], tmp_path: Path
+) -> None:
+    make(database, rows())
+    scored(database, models[0], tmp_path)
+    reviewed(database, tmp_path, UNSEEN, 4_321.0, hours=1)
+    assert [one.truth for one in journalled(tmp_path) if one.truth_source == "review"] == [4_321.0]
+    reviewed(database, tmp_path, UNSEEN, None, hours=2)
+    assert {one.truth for one in journalled(tmp_path)} == {None}
+    reviewed(database, tmp_path, UNSEEN, 4_400.0, hours=3)
+    assert [one.truth for one in journalled(tmp_path) if one.truth is not None] == [4_400.0]
 
 
 def test_what_is_not_scored_again_is_not_journalled_again(

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pydantic
 import pytest
@@ -19,6 +21,9 @@ from perennial.config_score import Score
 from perennial.errors import DatabaseError, InputError, PerennialError, SourceError, TableError
 from perennial.live.predict import Predictor
 from perennial.live.scoring.database import open_database
+from perennial.live.scoring.scores import find_scores, make_scores
+from perennial.live.scoring.stock import Stock, open_stock
+from perennial.live.scoring.writing import Place
 from perennial.live.sign import PUBLIC
 from tests.postgres import Server
 from tests.project import ROOT
@@ -242,3 +247,25 @@ def test_a_config_takes_no_secrets() -> None:
             Score(url=url, table="cars", key=("id",))
         assert "expected" in str(caught.value.errors()[0]["msg"])
         assert "not-asked-for" not in caught.value.errors()[0]["msg"]
+
+
+@pytest.mark.parametrize("kind", ["table", "columns"])
+def test_many_who_score_first_at_once_make_one_place(
+    database: Database, models: tuple[Predictor, Predictor], kind: str
+) -> None:
+    make(database, rows())
+    score, n = section(database, into={"kind": kind}), 4
+    rule, contract = models[0].bundle.rule, models[0].bundle.contract
+    stocks = [open_stock(open_database(score.url), score, contract) for _ in range(n)]
+    together = Barrier(n)
+
+    def making(stock: Stock) -> Place:
+        together.wait(timeout=30)
+        return make_scores(stock, score.into, rule)
+
+    with ThreadPoolExecutor(n) as pool:
+        places = list(pool.map(making, stocks))
+    assert {find_scores(stock, score.into, rule).columns for stock in stocks} == {places[0].columns}
+    for stock in stocks:
+        stock.engine.dispose()
+    assert run(score, models[0]).scored == 100

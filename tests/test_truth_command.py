@@ -46,6 +46,18 @@ def truths(store: Store) -> dict[str, object]:
     return {one.prediction_id: (one.truth, one.truth_source) for one in found if one.truth is not None}
 
 
+@pytest.mark.parametrize("place", [0, 10, 12, -6, -1])
+def test_a_packed_file_that_was_damaged_is_one_sentence(
+    call: Call, store: Store, tmp_path: Path, place: int
+) -> None:
+    packed = bytearray(gzip.compress(b"prediction_id,truth\noffer-17,1\n"))
+    packed[place] ^= 0xFF
+    file = tmp_path / "truth.csv.gz"
+    file.write_bytes(packed)
+    code, told = call("--file", str(file))
+    assert code == 2 and told.count("\n") == 1 and "expected rows, found: " in told, told
+
+
 def test_a_table_of_ids_joins_and_what_is_unknown_is_told_and_kept(
     call: Call, store: Store, tmp_path: Path
 ) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.request import Request, urlopen
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -203,6 +205,51 @@ def test_a_new_release_is_shown_without_a_restart(tmp_path: Path, monkeypatch: p
     key = sign.key_pair(home.keys)
     releases.promote(home.releases, key, releases.build(home.releases, key, "prices", 9.0, "synthetic"), 1)
     assert "synthetic v2" in said(drawn.run())
+
+
+def test_a_release_that_comes_meanwhile_leaves_what_was_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = made(tmp_path, "prices")
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    drawn = page(home, "try_it")
+    field(drawn, "mileage").set_value(4321.0)
+    key = sign.key_pair(home.keys)
+    releases.promote(home.releases, key, releases.build(home.releases, key, "prices", 9.0, "synthetic"), 1)
+    drawn = press(drawn, "Predict")
+    assert sent(drawn)["rows"][0]["mileage"] == 4321.0
+    assert "v2 answers by now; the fields hold what stood in them before." in said(drawn)
+    answer = predictor(home).answer_rows(sent(drawn)["rows"]).answers.prediction[0]
+    shown = float(drawn.metric[0].value.removesuffix(" GBP").replace(",", ""))
+    assert shown == pytest.approx(answer, rel=1e-4)
+    assert "by now" not in said(page(home, "try_it"))
+
+
+def test_the_service_of_another_system_gets_no_row(
+    prices: Home, service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_TOKEN_ADMIN", TOKEN)
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    home, other = Home(tmp_path), "synthetic-other"
+    key = sign.key_pair(home.keys)
+    releases.promote(home.releases, key, releases.build(home.releases, key, "prices", 1.0, other))
+
+    def kept() -> list[Any]:
+        with sqlite3.connect(prices.journal / "synthetic.sqlite") as journal:
+            return journal.execute("SELECT count(*) FROM perennial_predictions").fetchall()
+
+    with urlopen(
+        _asking(f"{service}/predict", {"rows": predictor(prices).bundle.golden["rows"][:1]})
+    ) as answer:
+        before = (answer.status, kept())
+    drawn = press(page(home, "try_it", f"system={other}", service=service), "Predict")
+    assert f"Expected the service of {other} at {service}, found that of synthetic" in said(drawn)
+    assert not drawn.metric and (200, kept()) == before
+
+
+def _asking(url: str, body: dict[str, Any]) -> Request:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    return Request(url, json.dumps(body).encode(), headers)
 
 
 class Elsewhere(BaseHTTPRequestHandler):

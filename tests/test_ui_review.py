@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import review
 from perennial.home import Home
 from perennial.live.journal.store import open_store
-from perennial.live.journal.tables import tables
+from perennial.live.journal.tables import WITHDRAWN, tables
 from tests.scoring import run
 from tests.stock import BAD, Database, make, rows, section
 from tests.test_ui import field, made, page, predictor, press, said
@@ -56,7 +57,9 @@ def truths() -> list[str]:
     try:
         with store.connection() as connection:
             truth = tables().truth
-            found = connection.execute(sa.select(truth.c.value).where(truth.c.source == "review"))
+            found = connection.execute(
+                sa.select(truth.c.value).where(truth.c.source == "review").order_by(truth.c.seq)
+            )
             return [row[0] for row in found]
     finally:
         store.close()
@@ -97,7 +100,7 @@ def test_verdicts_are_kept_and_done_scores_leave_the_list(
     assert len({f"id {BAD}", second, third, first(drawn)}) == 4
     number = second.removeprefix("id ")
     accepted = stock.all("SELECT predicted_price_gbp FROM cars_scores WHERE id = :id", id=int(number))[0][0]
-    assert sorted(map(float, truths())) == sorted([7250.0, accepted])
+    assert [json.loads(text) for text in truths()] == [7250.0, accepted, None]
     again = drawn_for(prices, stock)
     assert first(again) == first(drawn) and len(again.expander) == 3
 
@@ -141,7 +144,9 @@ def test_who_comes_second_is_told_and_may_change_it_later(
     values[1].set_value(9000.0)
     bob = press(bob, "Correct", place=1)
     assert [row[1:] for row in kept(stock)] == [("corrected", "9000.0", "", "Bob")]
-    assert truths() == ["9000.0"]
+    assert truths() == [WITHDRAWN, "9000.0"]
+    press(bob, "Reject", place=1)
+    assert truths() == [WITHDRAWN, "9000.0", WITHDRAWN]
     assert first(bob) != f"id {BAD}"
 
 

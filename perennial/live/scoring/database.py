@@ -61,6 +61,22 @@ def told(engine: sa.Engine, what: str, remedy: str = "run the same command again
         raise DatabaseError(shown(engine.url), f"{what} failed ({first_line(error)})", remedy) from error
 
 
+def make_table(engine: sa.Engine, table: sa.Table) -> None:
+    """Makes a table where it is not there; raises DatabaseError where it cannot be made.
+
+    Of two who make it at once PostgreSQL refuses one, in spite of IF NOT EXISTS; then it is there.
+    """
+    with told(engine, f"making the table {table.name}"):
+        if sa.inspect(engine).has_table(table.name, table.schema):
+            return
+        try:
+            with engine.begin() as connection:
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        except sa.exc.DBAPIError:
+            if not sa.inspect(engine).has_table(table.name, table.schema):
+                raise
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what the driver said; the statement and its values stay out of it."""
     cause = getattr(error, "orig", None) or error

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from perennial.live.scoring.database import told
+from perennial.live.scoring.database import make_table, told
 from perennial.live.scoring.reviews import KEY, Review, Reviewed, review_row, reviewed, reviews_table
 
 
@@ -22,11 +22,10 @@ class Said:
     reviewed_at: str
 
     @property
-    def truth(self) -> Reviewed | None:
-        """What it says really holds; None where it says that nobody knows."""
-        value = self.review.truth
+    def truth(self) -> Reviewed:
+        """What it says really holds; without a value where it says that nobody knows."""
         at = datetime.fromisoformat(self.reviewed_at)
-        return None if value is None else reviewed(self.review.key, self.review.scored_at, value, at)
+        return reviewed(self.review.key, self.review.scored_at, self.review.truth, at)
 
 
 def say(
@@ -41,18 +40,22 @@ def say(
     """Write a review over the one that its reviewer saw (None: over none); returns what is kept now.
 
     Where somebody else was first, theirs is kept and returned: nobody's review is lost unseen. The same review by
-    the same person again changes nothing. Raises DatabaseError.
+    the same person again changes nothing. One of a score that the row had before it was scored anew gives way. Raises
+    DatabaseError.
     """
     table, row = reviews_table(), review_row(system, stock, review, reviewer, now)
+    make_table(engine, table)
     mine = [table.c[name] == row[name] for name in KEY]
     with told(engine, "keeping a review", "try again"):
-        _make(engine, table)
         if over is None:
             try:
                 with engine.begin() as connection:
                     connection.execute(sa.insert(table).values(row))
             except sa.exc.IntegrityError:  # somebody was first, and is told of below
-                pass
+                other = table.c.predicted.is_distinct_from(row["predicted"])
+                former = [*mine, table.c.scored_at < row["scored_at"], other]
+                with engine.begin() as connection:
+                    connection.execute(sa.update(table).where(*former).values(row))
         else:
             seen = [table.c.reviewed_at == over.reviewed_at, table.c.reviewer == over.reviewer]
             with engine.begin() as connection:
@@ -70,18 +73,6 @@ def newest(engine: sa.Engine, system: str, stock: str, most: int) -> list[Said]:
         query = sa.select(table).where(table.c.system == system, table.c.stock == stock)
         rows = connection.execute(query.order_by(table.c.reviewed_at.desc(), table.c.key).limit(most)).all()
     return [_said(row) for row in rows]
-
-
-def _make(engine: sa.Engine, table: sa.Table) -> None:
-    """Makes the table where it is not there; two may do so at once, which PostgreSQL refuses one of them."""
-    if sa.inspect(engine).has_table(table.name):
-        return
-    try:
-        with engine.begin() as connection:
-            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
-    except sa.exc.DBAPIError:
-        if not sa.inspect(engine).has_table(table.name):
-            raise
 
 
 def _said(row: sa.Row[Any]) -> Said:

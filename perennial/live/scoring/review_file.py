@@ -6,7 +6,7 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import sqlalchemy as sa
 
@@ -27,6 +27,7 @@ from perennial.live.scoring.stock import Stock
 from perennial.live.scoring.waiting import Wanted, as_moment, cell, uncertain_first, unreviewed
 from perennial.live.scoring.writing import Place
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 VERDICT, VALUE, NOTE = "review_verdict", "review_value", "review_note"
 
 
@@ -41,13 +42,23 @@ def export_scores(
     names = [*uncertain_first(stock, scores, rule, Wanted()).selected_columns.keys(), VERDICT, VALUE, NOTE]
     writer = csv.writer(output)
     writer.writerow(names)
-    written = 0
+    written, read_back = 0, {*stock.key, predicted_name(rule)}
     for row in unreviewed(stock, scores, rule, system, again=again):
         if written == most:
             break
-        writer.writerow([*map(cell, row), "", "", ""])
+        told = (cell(v) if name in read_back else inert(cell(v)) for name, v in zip(names, row, strict=False))
+        writer.writerow([*told, "", "", ""])
         written += 1
     return written
+
+
+def inert(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula; numbers stay what they are.
+
+    >>> inert("=HYPERLINK(...)"), inert(-5.0), inert("ford")
+    ("'=HYPERLINK(...)", -5.0, 'ford')
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def read_reviews(path: Path, stock: Stock, rule: AnswerRule) -> tuple[list[Review], int]:

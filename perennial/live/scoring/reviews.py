@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from perennial.live.scoring.database import told
+from perennial.live.journal.entry import SORTED
+from perennial.live.scoring.database import make_table, told
 from perennial.live.scoring.writing import Place, write
 
 ACCEPTED, CORRECTED, REJECTED = "accepted", "corrected", "rejected"
@@ -53,11 +54,11 @@ class Review:
 
 
 class Reviewed(NamedTuple):
-    """What a review says really holds, as the journal of truth takes it."""
+    """What a review says really holds, as the journal takes it; a value of None takes back what another said."""
 
     key: Mapping[str, str]
     time: datetime
-    value: Value
+    value: Value | None
     source: str
     known_at: datetime
 
@@ -85,8 +86,8 @@ def keep_reviews(
 ) -> Kept:
     """Write reviews, all or none; the same review twice changes nothing. Raises DatabaseError."""
     table, new, changed, rows = reviews_table(), 0, 0, []
+    make_table(engine, table)
     with told(engine, "keeping reviews", "mend it and import the file again"), engine.begin() as connection:
-        connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
         before = {(row.key, row.model_version): row for row in _rows(connection, system, stock)}
         for review in reviews:
             row = review_row(system, stock, review, reviewer, now)
@@ -102,27 +103,32 @@ def keep_reviews(
     return Kept(new, changed, len(reviews) - new - changed)
 
 
-def reviewed_keys(engine: sa.Engine, system: str, stock: str) -> set[tuple[str, str]]:
-    """Which scores were reviewed: the key as the text that `key_text` makes, and the model version."""
+def reviewed_scores(engine: sa.Engine, system: str, stock: str) -> set[tuple[str, str, str | None]]:
+    """Which scores were reviewed: the key by `key_text`, the model version, and what it had predicted as JSON.
+
+    Where a row's values change, the same release scores it anew, and nobody has reviewed that score.
+    """
     with told(engine, "reading reviews"), engine.connect() as connection:
-        return {(row.key, row.model_version) for row in _rows(connection, system, stock)}
+        return {(row.key, row.model_version, row.predicted) for row in _rows(connection, system, stock)}
 
 
 def review_truths(engine: sa.Engine, system: str, stock: str) -> Iterator[Reviewed]:
     """What reviews say really holds: the accepted scores and the corrected values, oldest review first.
 
-    `time` is when the row had been scored; rejected scores say nothing. Raises DatabaseError.
+    `time` is when the row had been scored. A rejected score has no value, and withdraws one that an earlier review of
+    it may have told. Raises DatabaseError.
     """
     with told(engine, "reading reviews"), engine.connect() as connection:
         rows = _rows(connection, system, stock)
     for row in sorted(rows, key=lambda r: (r.reviewed_at, r.key)):
         text = {ACCEPTED: row.predicted, CORRECTED: row.value}.get(row.verdict)
-        if text is not None:
-            scored_at, reviewed_at = map(datetime.fromisoformat, (row.scored_at, row.reviewed_at))
-            yield reviewed(json.loads(row.key), scored_at, json.loads(text), reviewed_at)
+        scored_at, reviewed_at = map(datetime.fromisoformat, (row.scored_at, row.reviewed_at))
+        yield reviewed(json.loads(row.key), scored_at, json.loads(text or "null"), reviewed_at)
 
 
-def reviewed(key: Mapping[str, str], scored_at: datetime, value: Value, reviewed_at: datetime) -> Reviewed:
+def reviewed(
+    key: Mapping[str, str], scored_at: datetime, value: Value | None, reviewed_at: datetime
+) -> Reviewed:
     """What a review says really holds, of the source of all reviews."""
     return Reviewed(key, scored_at, value, SOURCE, reviewed_at)
 
@@ -133,9 +139,12 @@ def key_text(key: Mapping[str, Any]) -> str:
     >>> key_text({"site": 2, "id": "r5"})
     '{"id":"r5","site":"2"}'
     """
-    return json.dumps(
-        {name: str(value) for name, value in key.items()}, sort_keys=True, separators=(",", ":")
-    )
+    return SORTED.encode({name: str(value) for name, value in key.items()})
+
+
+def value_text(value: Value | None) -> str | None:
+    """A value as a review keeps it: JSON, None for none."""
+    return None if value is None else json.dumps(value)
 
 
 def _rows(connection: sa.Connection, system: str, stock: str) -> Sequence[Any]:
@@ -147,10 +156,6 @@ def _rows(connection: sa.Connection, system: str, stock: str) -> Sequence[Any]:
 
 def review_row(system: str, stock: str, review: Review, reviewer: str, now: datetime) -> dict[str, Any]:
     """A review as a row of `reviews_table`."""
-
-    def text(value: Value | None) -> str | None:
-        return None if value is None else json.dumps(value)
-
     return {
         "system": system,
         "stock": stock,
@@ -158,8 +163,8 @@ def review_row(system: str, stock: str, review: Review, reviewer: str, now: date
         "model_version": review.model_version,
         "scored_at": review.scored_at.astimezone(UTC).isoformat(),
         "verdict": review.verdict,
-        "predicted": text(review.predicted),
-        "value": text(review.value),
+        "predicted": value_text(review.predicted),
+        "value": value_text(review.value),
         "note": review.note,
         "reviewer": reviewer,
         "reviewed_at": now.astimezone(UTC).isoformat(),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from perennial.config_score import Into, IntoColumns
 from perennial.errors import SourceError
 from perennial.live.answer import AnswerRule, Answers
-from perennial.live.scoring.database import told
+from perennial.live.scoring.database import make_table, told
 from perennial.live.scoring.stock import Stock, column_of, table_name
 from perennial.live.scoring.writing import Place
 
@@ -122,9 +122,9 @@ def _make_table(stock: Stock, place: Place, columns: dict[str, sa.types.TypeEngi
         ]
         own = (sa.Column(n, kind) for n, kind in columns.items())
         made = sa.Table(name, sa.MetaData(), *keys, *own, schema=schema)
-        with told(stock.engine, f"making the table {name}"), stock.engine.begin() as connection:
-            connection.execute(sa.schema.CreateTable(made, if_not_exists=True))
-    elif absent := [n for n in (*stock.key, *columns) if n not in there]:
+        make_table(stock.engine, made)
+        there = _columns_of(stock, place)
+    if absent := [n for n in (*stock.key, *columns) if n not in there]:
         raise SourceError(
             stock.place,
             f"expected the table {name} to hold scores, found it without {', '.join(absent)}",
@@ -133,7 +133,10 @@ def _make_table(stock: Stock, place: Place, columns: dict[str, sa.types.TypeEngi
 
 
 def _make_columns(stock: Stock, columns: dict[str, sa.types.TypeEngine[Any]]) -> None:
-    """Adds all columns or, where they are there, none; raises SourceError where some of them are there."""
+    """Adds all columns or, where they are there, none; raises SourceError where some of them are there.
+
+    Another run may add them at the same time: of two one is refused, and finds what it wanted.
+    """
     there = [name for name in columns if name in stock.types]
     if len(there) == len(columns):
         return
@@ -143,16 +146,27 @@ def _make_columns(stock: Stock, columns: dict[str, sa.types.TypeEngine[Any]]) ->
             f"expected {stock.table.name} to have all columns of a score or none, found {', '.join(there)}",
             "rename these, or use score.into.kind=table",
         )
-    dialect = stock.engine.dialect
-    quote = dialect.identifier_preparer.quote
-    table = dialect.identifier_preparer.format_table(stock.table)
-    with told(stock.engine, f"adding columns to {stock.table.name}"), stock.engine.begin() as connection:
-        if dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # its driver would commit column by column
-        for name, kind in columns.items():
-            connection.exec_driver_sql(
-                f"ALTER TABLE {table} ADD COLUMN {quote(name)} {kind.compile(dialect)}"
-            )
+    with told(stock.engine, f"adding columns to {stock.table.name}"):
+        try:
+            with stock.engine.begin() as connection:
+                _add_columns(connection, stock.table, columns)
+        except sa.exc.DBAPIError:
+            found = sa.inspect(stock.engine).get_columns(stock.table.name, stock.table.schema)
+            if not {c["name"] for c in found}.issuperset(columns):
+                raise
+
+
+def _add_columns(
+    connection: sa.Connection, table: sa.TableClause, columns: dict[str, sa.types.TypeEngine[Any]]
+) -> None:
+    dialect = connection.dialect
+    prepare = dialect.identifier_preparer
+    if dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # its driver would commit column by column
+    for name, kind in columns.items():
+        connection.exec_driver_sql(
+            f"ALTER TABLE {prepare.format_table(table)} ADD COLUMN {prepare.quote(name)} {kind.compile(dialect)}"
+        )
 
 
 def _storable(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:

@@ -12,7 +12,7 @@ from perennial.live.scoring.reviews import Reviewed
 
 
 def tell_journal(system: str, reviews: Iterable[Reviewed], now: datetime, address: str | None) -> None:
-    """Record reviews as truth; what the journal knows already changes nothing.
+    """Record reviews as truth; what the journal knows already changes nothing, and a rejection withdraws it.
 
     `address` is that of `perennial.live.journal.store.open_store`. Raises JournalError.
     """

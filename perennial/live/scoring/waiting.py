@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from perennial.live.answer import AnswerRule
 from perennial.live.scoring.database import told
-from perennial.live.scoring.reviews import Value, key_text, reviewed_keys
+from perennial.live.scoring.reviews import Value, key_text, reviewed_scores, value_text
 from perennial.live.scoring.scores import FLAG, TIME, VERSION, predicted_name
 from perennial.live.scoring.stock import Stock
 from perennial.live.scoring.writing import Place
@@ -72,11 +72,12 @@ def unreviewed(
     again: bool = False,
 ) -> Iterator[sa.Row[Any]]:
     """The rows of `uncertain_first`, without reviewed ones unless `again`; read as they are asked for."""
-    query = uncertain_first(stock, scores, rule, wanted or Wanted())
-    done = set() if again else reviewed_keys(stock.engine, system, stock.name)
+    query, name = uncertain_first(stock, scores, rule, wanted or Wanted()), predicted_name(rule)
+    done = set() if again else reviewed_scores(stock.engine, system, stock.name)
     with told(stock.engine, f"reading {stock.table.name}"), stock.engine.connect() as connection:
         for row in connection.execution_options(yield_per=STREAMED).execute(query):
-            if (key_text(key_of(stock, row)), row._mapping[VERSION]) not in done:
+            values = row._mapping
+            if (key_text(key_of(stock, row)), values[VERSION], value_text(values[name])) not in done:
                 yield row
 
 
