@@ -31,18 +31,19 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint  ## lint, types and every test but the slow ones
-	$(BIN)/pytest -m "not torture" -n auto --dist loadfile
+	$(BIN)/pytest -m "not torture" -n auto --dist loadfile --no-loadscope-reorder
 
 coverage: $(READY)  ## which lines the tests of `make test` run; takes a quarter longer than they do
-	$(BIN)/pytest -m "not torture" -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -m "not torture" -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 torture: $(READY)  ## the slow tests: kills, races, full disks
-	$(BIN)/pytest -m torture -n 2 --dist loadfile --durations=15
+	$(BIN)/pytest -m torture -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 lock: $(READY)  ## resolve requirements/*.in again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements/all.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.txt requirements/serve.in -o requirements/serve.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.txt requirements/edge.in -o requirements/edge.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -c requirements.txt requirements/edge-forecast.in -o requirements/edge-forecast.txt
 
 clean:     ## remove what runs left behind (.venv stays)
 	rm -rf .perennial .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -2,19 +2,39 @@
 
 import pytest
 
+from tests.project import Project
+from tests.ready_homes import Homes, homes_of_the_run
+
 FIGURE = "figure"
 LONGEST = (
     "test_readme",
+    "test_attacks_surroundings",
     "test_collection",
-    "test_attacks",
     "test_pipeline",
+    "test_attacks_disk",
+    "test_ui_browser",
     "test_dashboard",
-    "test_service",
+    "test_attacks_hostile",
+    "test_live_export",
+    "test_scoring",
+    "test_service_kill",
 )
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Homes:
+    """State folders that need not be made anew."""
+    return homes_of_the_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def twice(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A home with two releases of `synthetic`; v2 serves. Tests copy it before they change it."""
+    return homes.trained_twice(tmp_path_factory.mktemp("twice") / "home")
 
 
 @pytest.fixture

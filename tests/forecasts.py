@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import test_load_features
 from releases import promote
 from test_load_features import HOUR, records_of
 
@@ -27,17 +28,10 @@ DAYS = 120
 
 
 def feed(field: str, unit: str, minimum: float, delay_s: float) -> dict[str, Any]:
-    return {
-        "walk": {"kind": "files", "paths": ["x.csv"]},
-        "read": {"kind": "csv"},
-        "key": ["at"],
-        "event_time": "at",
-        "available_after_s": delay_s,
-        "fields": {
-            "at": {"column": "at", "parse": "time", "required": True},
-            field: {"column": field, "parse": "number", "unit": unit, "minimum": minimum},
-        },
-    }
+    made = test_load_features.feed(field, unit, delay_s)
+    made["fields"]["at"]["required"] = True
+    made["fields"][field]["minimum"] = minimum
+    return made
 
 
 @cache
@@ -160,3 +154,12 @@ def released(releases: Path, key: SigningKey, until: datetime) -> None:
 def floor_hour(moment: datetime) -> datetime:
     """The start of the hour."""
     return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def on_trial(releases: Path, key: SigningKey, until: datetime) -> None:
+    """A release that had no weather in the beginning of its training, and a bundle that had and so needs it."""
+    records = past(until)
+    is_late = records["event_time"] >= pd.Timestamp(until) - pd.Timedelta(days=DAYS // 2)
+    later = records[is_late | (records["feed"] == "load")]
+    promote(releases, key, build(releases, key, config(True), later, until, 1.0))
+    build(releases, key, config(True), records, until, 200.0)

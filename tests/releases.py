@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ from perennial.learn import recipes
 from perennial.live import release
 from perennial.live.answer import AnswerRule, Interval
 from perennial.live.build import build_bundle
+from perennial.live.bundle import open_bundle
+from perennial.live.load import load_predictor
 from perennial.live.pack import Parts
-from perennial.live.sign import SigningKey
+from perennial.live.sign import SigningKey, key_pair
 from perennial.table import Column, Contract, Table
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -113,6 +116,23 @@ def promote(releases: Path, key: SigningKey, reference: BundleReference, hours: 
     release.promote(
         releases, reference.system, reference, YES, head, key.public_path, now, "tester@host", {"rows": 100}
     )
+
+
+def two_versions(root: Path) -> tuple[Path, SigningKey, BundleReference]:
+    """A releases folder with two versions of `prices`, the first one released; its key; and the second version."""
+    folder, key = root / "releases", key_pair(root / "keys")
+    first, second = (build(folder, key, "prices", strength) for strength in (1.0, 500.0))
+    promote(folder, key, first)
+    return folder, key, second
+
+
+def predicted(folder: Path, key: SigningKey, row: dict[str, Any]) -> dict[str, float]:
+    """What each of two versions of `prices` answers to a row."""
+    found = {}
+    for version in ("v1", "v2"):
+        bundle = open_bundle(folder / "prices" / "bundles" / version, key.public_path)
+        found[version] = float(load_predictor(bundle).answer_rows([row], 1).answers.prediction[0])
+    return found
 
 
 def damage(releases: Path, system: str, version: str, name: str) -> Path:

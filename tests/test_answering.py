@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def versions(
     return ready[0], ready[1]
 
 
-async def ask(app: App, body: bytes, parts: int = 1) -> tuple[int, dict[str, str], Any]:
+async def ask(
+    app: App, body: bytes, parts: int = 1, path: str = "/predict"
+) -> tuple[int, dict[str, str], Any]:
     """One request to an application in this process, its body in parts."""
     size = -(-len(body) // parts)
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
@@ -66,12 +69,12 @@ async def ask(app: App, body: bytes, parts: int = 1) -> tuple[int, dict[str, str
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await app({"type": "http", "path": "/predict", "method": "POST", "headers": []}, receive, send)
+    await app({"type": "http", "path": path, "method": "POST", "headers": []}, receive, send)
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, json.loads(sent[1]["body"])
 
 
-def app_of(state: Any, record: Any = None) -> App:
+def app_of(state: Any, record: Any = None, **more: Any) -> App:
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("nothing here is BentoML's")
 
@@ -82,7 +85,7 @@ def app_of(state: Any, record: Any = None) -> App:
         return made[now]
 
     made: dict[Any, Standing] = {}
-    return App(inner, standing, record=record)
+    return App(inner, standing, record=record, **more)
 
 
 def test_a_request_stays_with_the_release_that_it_began_with(versions: tuple[Ready, Ready]) -> None:
@@ -106,6 +109,60 @@ def test_a_request_stays_with_the_release_that_it_began_with(versions: tuple[Rea
     assert before[2]["predictions"][0]["prediction"] != after[2]["predictions"][0]["prediction"]
     assert (withdrawn[0], withdrawn[2]["message"]) == (503, "withdrawn")
     assert "x-model-version" not in withdrawn[1]
+
+
+class Hanging:
+    """A journal that says nothing until it may."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def __call__(self, path: str, body: bytes) -> dict[str, Any]:
+        self.begun.set()
+        assert self.may_end.wait(60)
+        return {}
+
+
+def test_truth_that_waits_for_its_journal_keeps_no_prediction_waiting(versions: tuple[Ready, Ready]) -> None:
+    hanging = Hanging()
+    app = app_of(lambda: versions[0], received=hanging)
+    large = json.dumps({"rows": [ROW] * 1000}).encode().replace(b" ", b" " * 9)
+    assert len(large) > QUICK_BYTES
+
+    async def scenario() -> list[int]:
+        try:
+            telling = asyncio.create_task(ask(app, b"[]", path="/truth"))
+            await asyncio.to_thread(hanging.begun.wait, 60)
+            predicted = await asyncio.wait_for(ask(app, large), 20)
+            assert not telling.done()
+        finally:
+            hanging.may_end.set()
+        return [predicted[0], (await telling)[0]]
+
+    assert asyncio.run(scenario()) == [200, 200]
+
+
+def test_truth_does_not_wait_for_its_journal_for_ever(
+    versions: tuple[Ready, Ready], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bento.app.PATIENCE_S", 0.2)
+    hanging = Hanging()
+    app = app_of(lambda: versions[0], received=hanging)
+
+    async def scenario() -> list[tuple[int, str]]:
+        try:
+            told = await asyncio.gather(*(ask(app, b"[]", path="/truth") for _ in range(3)))
+        finally:
+            hanging.may_end.set()
+        return [(status, answer["error"]) for status, _, answer in told]
+
+    assert asyncio.run(scenario()) == [(503, "busy")] * 3
+
+
+def test_an_id_with_blanks_around_it_makes_no_bad_header(versions: tuple[Ready, Ready]) -> None:
+    body = json.dumps({"rows": [ROW], "prediction_id": " a b "}).encode()
+    status, headers, answer = asyncio.run(ask(app_of(lambda: versions[0]), body))
+    assert (status, headers["x-prediction-id"], answer["prediction_id"]) == (200, "a b", " a b ")
 
 
 def test_the_journal_has_an_exchange_before_its_answer_leaves(versions: tuple[Ready, Ready]) -> None:

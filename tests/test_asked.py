@@ -20,7 +20,9 @@ def test_an_id_is_a_uuid_of_version_7(now_ms: int, noise: bytes) -> None:
 
 
 @given(MS, MS, NOISE, NOISE)
-def test_ids_sort_by_the_time_at_which_they_were_made(one: int, other: int, noise: bytes, more: bytes) -> None:
+def test_ids_sort_by_the_time_at_which_they_were_made(
+    one: int, other: int, noise: bytes, more: bytes
+) -> None:
     if one != other:
         assert (fresh_id(one, noise) < fresh_id(other, more)) == (one < other)
 

@@ -14,6 +14,8 @@ import pytest
 from collected import world
 from project import SMALL, Project
 
+from tests.ready_homes import Homes
+
 CONFIG = "configs/demo/used_cars.yaml"
 QUICK = ("--set", "learn.candidates=[{name: ridge}]", "--set", "learn.folds=2")
 
@@ -25,8 +27,8 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path / "home")
+def project(homes: Homes, tmp_path: Path) -> Project:
+    return homes.empty(tmp_path / "home")
 
 
 def given(address: str) -> tuple[str, ...]:

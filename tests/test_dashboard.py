@@ -23,6 +23,7 @@ import aiohttp
 import pytest
 
 from tests.project import ROOT, Project
+from tests.ready_homes import Homes
 
 pytestmark = pytest.mark.slow
 
@@ -160,10 +161,8 @@ class Page:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    trained = Project(tmp_path_factory.mktemp("home"))
-    trained.train()
-    return trained
+def project(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return homes.trained(tmp_path_factory.mktemp("home"))[0]
 
 
 @pytest.fixture(scope="module")

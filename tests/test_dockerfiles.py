@@ -20,6 +20,7 @@ from tests.secrets_scan import found_in
 ROOT = Path(__file__).resolve().parent.parent
 OPS = ROOT / "ops"
 LOCKS = {"serve": "requirements/serve.txt", "edge": "requirements/edge.txt", "pipeline": "requirements.txt"}
+FORECAST_LOCK = "requirements/edge-forecast.txt"
 PORTS = {"serve": "3000", "edge": "3100"}
 CODE = {
     "bento",
@@ -50,11 +51,11 @@ def arguments(name: str, word: str) -> list[str]:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_an_image_is_made_from_its_lock_by_hash_and_runs_as_nobody_special(name: str) -> None:
-    assert arguments(name, "ARG") == ["BASE=python:3.11-slim"]
+    assert arguments(name, "ARG") == ["BASE=python:3.11-slim", *(["LAYER=edge"] if name == "edge" else [])]
     assert arguments(name, "FROM") == ["${BASE} AS made", "${BASE}"]
     installs = [rest for rest in arguments(name, "RUN") if "pip install" in rest]
     assert len(installs) == 1 and "--require-hashes -r /requirements.txt" in installs[0]
-    assert arguments(name, "COPY")[0] == f"{LOCKS[name]} /requirements.txt"
+    assert arguments(name, "COPY")[0].replace("${LAYER}", "edge") == f"{LOCKS[name]} /requirements.txt"
     assert "--hash=sha256:" in (ROOT / LOCKS[name]).read_text(encoding="utf-8")
     words = [word for word, _ in instructions(name)]
     assert arguments(name, "USER") == ["10001"] and words.index("USER") < words.index("ENTRYPOINT")
@@ -215,8 +216,9 @@ def test_every_lock_is_audited_each_week_and_when_it_changes() -> None:
     begins = workflow[True]  # YAML 1.1 reads the key `on` as a truth value
     assert begins["schedule"] and workflow["permissions"] == {"contents": "read"}
     assert begins["push"]["paths"] == begins["pull_request"]["paths"]
-    assert all(any(fnmatch(lock, path) for path in begins["push"]["paths"]) for lock in LOCKS.values())
+    locks = {*LOCKS.values(), FORECAST_LOCK}
+    assert all(any(fnmatch(lock, path) for path in begins["push"]["paths"]) for lock in locks)
     job = workflow["jobs"]["audit"]
-    assert set(job["strategy"]["matrix"]["lock"]) == set(LOCKS.values())
+    assert set(job["strategy"]["matrix"]["lock"]) == locks
     run = next(step["run"] for step in job["steps"] if step.get("run", "").startswith("pip-audit"))
     assert "--require-hashes" in run and "${{ matrix.lock }}" in run

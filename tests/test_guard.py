@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from releases import build, promote
 
-from bento.app import METHODS
 from bento.asked import Refused
 from bento.guard import OF_ROLE, OPEN, ROLES, Guard, tokens_in, variable
+from bento.pages import METHODS
 from bento.process import Serving, free_port, service_environment, started
 from perennial.errors import InputError
 from perennial.live.sign import key_pair

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from bento import health
 from bento.guard import ROLES, variable
-from bento.launch import SECRETS, with_files
+from bento.launch import SECRETS, with_absolute_paths, with_files
 from bento.process import ROOT, free_port
 from perennial.errors import InputError
+from tests.edge_site import until
 
 TOKEN = "0123456789abcdef" * 2
 
@@ -65,13 +67,51 @@ def test_a_secret_is_read_from_its_file(tmp_path: Path, name: str) -> None:
         ({"PERENNIAL_WORKERS": "0"}, "expected PERENNIAL_WORKERS to be a whole number from 1"),
         ({"PERENNIAL_TOKEN_TRUTH": "short"}, "expected the token of truth to have 16 ASCII characters"),
         ({"PERENNIAL_TOKEN_ADMIN_FILE": "/none"}, "expected PERENNIAL_TOKEN_ADMIN_FILE to name a file"),
+        (
+            {"PERENNIAL_HOST": "192.0.2.1", "PERENNIAL_TOKEN_ADMIN": TOKEN},
+            "expected an address and a port to listen on, found 192.0.2.1:3000 (Cannot assign requested address)",
+        ),
+        ({"PERENNIAL_JOURNAL": "mysql://host/db"}, "expected a journal in a file, at sqlite:///FILE or at"),
+        ({"PERENNIAL_JOURNAL": "sqlite://"}, "expected a journal in a file, such as sqlite:///"),
+        (
+            {"PERENNIAL_JOURNAL": f"postgresql://me:{TOKEN}@host:port/db"},
+            "expected a journal at postgresql://",
+        ),
     ],
 )
 def test_a_wrong_environment_is_told_in_one_sentence(
     tmp_path: Path, environment: dict[str, str], sentence: str
 ) -> None:
     output = said(tmp_path, "bento", **environment)
-    assert output.startswith(f"error: {sentence}") and output.count("\n") == 1
+    assert output.startswith(f"error: {sentence}") and output.count("\n") == 1 and TOKEN not in output
+
+
+def test_paths_mean_what_they_meant_where_the_service_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"PERENNIAL_HOME": "state", "PERENNIAL_RELEASES": "/srv/releases", "OTHER": "kept"}
+    expected = {**given, "PERENNIAL_HOME": str(tmp_path / "state")}
+    assert with_absolute_paths(given) == expected
+    for journal, meant in {
+        "j.sqlite": str(tmp_path / "j.sqlite"),
+        "sqlite:///j.sqlite": f"sqlite:///{tmp_path / 'j.sqlite'}",
+        "sqlite:////srv/j.sqlite": "sqlite:////srv/j.sqlite",
+        "postgresql://host/db": "postgresql://host/db",
+        "off": "off",
+    }.items():
+        assert with_absolute_paths({"PERENNIAL_JOURNAL": journal}) == {"PERENNIAL_JOURNAL": meant}
+
+
+def test_health_asks_where_the_service_listens(tmp_path: Path) -> None:
+    port = free_port("127.0.0.7")
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.7", str(port)]
+    (tmp_path / "livez").write_text("")
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+        asked = {"PERENNIAL_PORT": str(port)}
+        until(lambda: health.main({**asked, "PERENNIAL_HOST": "127.0.0.7"}) == 0)
+        assert health.main(asked) == health.main({**asked, "PERENNIAL_HOST": "0.0.0.0"}) == 1
+        server.terminate()
 
 
 def test_bentoml_serve_itself_ends_at_a_token_that_is_none(tmp_path: Path) -> None:

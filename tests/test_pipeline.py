@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import ROOT, Project
+from tests.ready_homes import Homes
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +25,8 @@ NEVER_CACHED = {"collect", "package", "judge", "promote", "report", "track"}
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    project = Project(tmp_path_factory.mktemp("home"))
+def trained(homes: Homes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    project = homes.empty(tmp_path_factory.mktemp("home"))
     return project, project.train()
 
 
@@ -132,7 +133,7 @@ def test_the_same_seed_gives_the_same_metrics_to_the_last_digit(
     assert other.bundle("v2", "metrics.json")["evaluation"] != evaluations[0]
 
 
-def test_an_edited_helper_reruns_the_steps(tmp_path: Path) -> None:
+def test_an_edited_helper_reruns_the_steps(trained: tuple[Project, str], tmp_path: Path) -> None:
     for name in (
         "perennial",
         "steps",
@@ -145,8 +146,7 @@ def test_an_edited_helper_reruns_the_steps(tmp_path: Path) -> None:
     ):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    project = Project(tmp_path / "home", tmp_path)
-    project.train()
+    project = Project(trained[0].home, tmp_path)
     assert "cached" in project.outcomes(project.train())["search"]
     helper = tmp_path / "perennial" / "learn" / "resampling.py"
     helper.write_text(helper.read_text() + "\nTOUCHED = True\n")
@@ -167,8 +167,10 @@ def wait_for(process, text: str) -> str:
 @pytest.mark.parametrize(
     "moment", ["split:", *(pytest.param(m, marks=pytest.mark.torture) for m in ("searched", "packaged"))]
 )
-def test_a_killed_run_leaves_nothing_that_the_same_command_does_not_mend(moment: str, tmp_path: Path) -> None:
-    project = Project(tmp_path)
+def test_a_killed_run_leaves_nothing_that_the_same_command_does_not_mend(
+    moment: str, homes: Homes, tmp_path: Path
+) -> None:
+    project = homes.empty(tmp_path)
     process = project.start(
         "train", "--config", "configs/synthetic.yaml", "--set", "learn.candidates.0.trials=1"
     )
@@ -201,8 +203,10 @@ def test_two_first_runs_at_once_both_end_and_one_promotes(tmp_path: Path) -> Non
     assert "whole" in project.run("doctor")
 
 
-def test_bad_data_blocks_training_with_a_sentence_and_keeps_the_rejected_rows(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+def test_bad_data_blocks_training_with_a_sentence_and_keeps_the_rejected_rows(
+    homes: Homes, tmp_path: Path
+) -> None:
+    project = homes.empty(tmp_path)
     output = project.train("--set", "checks.min_rows=5000", code=1)
     assert "error: checks blocked training" in output and "5,000" in output
     assert "Traceback" not in output

@@ -24,7 +24,7 @@ from perennial.live.journal.truth import read_truth, record_truth
 from perennial.live.sign import key_pair
 from tests.postgres import running
 from tests.project import Project
-from tests.test_service_kill import Callers, until
+from tests.test_service_kill import Repeating, until
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -153,7 +153,7 @@ def test_a_service_prunes_under_load_and_every_answer_is_written(tmp_path: Path)
         "PERENNIAL_JOURNAL_KEEP_DAYS": "30",
         "PERENNIAL_JOURNAL_PRUNE_S": "0.5",
     }
-    with started(environment, free_port()) as served, Callers(served.url) as callers:
+    with started(environment, free_port()) as served, Repeating(served.url) as callers:
         until(lambda: "deleted" in served.log.read_text())
         before = len(callers.written)
         until(lambda: len(callers.written) > before + 50)

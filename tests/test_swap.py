@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import sqlite3
-import threading
 import time
 from collections import Counter
 from contextlib import closing
@@ -13,13 +12,12 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
-from releases import NOW, build, damage, promote
+from releases import NOW, build, damage, predicted, promote, two_versions
 
 from bento.process import free_port, service_environment, started, stop
 from perennial.live import release
-from perennial.live.bundle import open_bundle
-from perennial.live.load import load_predictor
 from perennial.live.sign import key_pair
+from tests.callers import Callers
 
 pytestmark = pytest.mark.slow
 
@@ -28,54 +26,35 @@ BODY = json.dumps(ROW)
 JSON = {"Content-Type": "application/json"}
 
 
-class Load:
-    """Callers that ask without a pause, each on one connection that is kept open."""
+class Load(Callers):
+    """Callers that each ask on one connection that is kept open."""
 
     def __init__(self, url: str, callers: int = 4) -> None:
-        self.host = urlsplit(url).netloc
+        super().__init__(url, callers)
         self.answers: Counter[tuple[int, str, float | None]] = Counter()
         self.failures: list[str] = []
-        self._over = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(callers)]
 
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def _ask(self) -> None:
+    def ask(self, _caller: int) -> None:
         connection = http.client.HTTPConnection(self.host, timeout=30)
-        while not self._over.is_set():
+        while not self.over.is_set():
             try:
                 connection.request("POST", "/predict", BODY, JSON)
                 answer = connection.getresponse()
                 told = json.loads(answer.read())
             except (OSError, http.client.HTTPException, ValueError) as error:
-                with self._lock:
+                with self.lock:
                     self.failures.append(f"{type(error).__name__}: {error}")
                 return
             value = told["predictions"][0]["prediction"] if answer.status == 200 else None
-            with self._lock:
+            with self.lock:
                 self.answers[answer.status, answer.headers.get("X-Model-Version", ""), value] += 1
 
 
 @pytest.fixture
 def place(tmp_path):
     """A releases folder with two versions of `prices`, the first one released, and what each answers."""
-    key = key_pair(tmp_path / "keys")
-    folder = tmp_path / "releases"
-    first, _ = (build(folder, key, "prices", strength) for strength in (1.0, 500.0))
-    promote(folder, key, first)
-    expected = {}
-    for version in ("v1", "v2"):
-        bundle = open_bundle(folder / "prices" / "bundles" / version, key.public_path)
-        expected[version] = load_predictor(bundle).answer_rows([ROW], 1).answers.prediction[0]
+    folder, key, _ = two_versions(tmp_path)
+    expected = predicted(folder, key, ROW)
     assert abs(expected["v1"] - expected["v2"]) > 1.0
     return folder, key, expected
 

@@ -19,7 +19,7 @@ from perennial.live.load import load_predictor
 from perennial.live.report import compare
 from perennial.live.sign import SigningKey
 from perennial.table import Contract, Table
-from tests.project import Project
+from tests.ready_homes import Homes
 from tests.releases import FEATURES, tables
 from tests.versions_fixtures import Shelf, against
 
@@ -250,8 +250,8 @@ def test_compare_prints_both_sides_and_writes_the_page(
 
 
 @pytest.mark.slow
-def test_train_if_new_data_once_through_run_py(tmp_path: Path) -> None:
-    project = Project(tmp_path / "home")
+def test_train_if_new_data_once_through_run_py(homes: Homes, tmp_path: Path) -> None:
+    project = homes.empty(tmp_path / "home")
     small = ("--set", "source.rows=400", "--set", "promotion.min_rows=50", "--if-new-data")
     first = project.train(*small)
     assert "it was never trained before" in first

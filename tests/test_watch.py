@@ -7,23 +7,18 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from releases import NOW, build, damage, promote
+from releases import NOW, damage, promote, two_versions
 
 from bento.answering import Answering
 from bento.state import NotReady, Settings
 from bento.watch import FIRST_RETRY_S, LAST_RETRY_S, Watch, prepared
 from perennial.live import golden, release
-from perennial.live.sign import key_pair
 
 
 @pytest.fixture
 def place(tmp_path):
     """A releases folder with two versions of `prices`, the first one released."""
-    key = key_pair(tmp_path / "keys")
-    folder = tmp_path / "releases"
-    first, second = (build(folder, key, "prices", strength) for strength in (1.0, 500.0))
-    promote(folder, key, first)
-    return folder, key, second
+    return two_versions(tmp_path)
 
 
 def watching(place, system="prices", load=prepared, every_s=60.0):
