@@ -100,7 +100,7 @@ class JournalError(PerennialError):
     """The journal cannot be written or read; `passing` tells whether the same may succeed later."""
 
     def __init__(self, place: str | Path, found: str, remedy: str, passing: bool = True) -> None:
-        self.found, self.passing = found, passing
+        self.place, self.found, self.passing = place, found, passing
         super().__init__(f"journal {place}: {found}; {remedy}")
 
 

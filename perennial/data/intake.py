@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perennial.config_web import WebSource
-from perennial.data import collection_log, crawl, dataset, promises, records
+from perennial.data import collection_log, dataset, promises, records
 from perennial.errors import CollectionError
 from perennial.evidence import Collection, DatasetReference, FeedFacts
 
@@ -34,6 +34,8 @@ def take_in(gathered: Collection, source: WebSource, places: Places, now: dateti
 
     Killed at any moment, the same call with the same collection ends in the same dataset version.
     """
+    from perennial.data import crawl  # with HTTP and HTML, which a training does without
+
     gathered = promises.stamped(gathered, source.feeds)
     logged = collection_log.history(places.memory)
     good = [one for one in logged if one.good and one.number != gathered.number]
@@ -112,8 +114,10 @@ def _of_feed(collections: list[Collection], feed: str) -> list[FeedFacts]:
 
 def _collected(gathered: Collection, source: WebSource, places: Places) -> tuple[pd.DataFrame, int]:
     """The rows of a collection as records, and how many more were not finished when they were read."""
+    from perennial.data.crawl import rows
+
     frames = [
-        records.to_frame(name, feed, crawl.rows(places.memory, gathered.number, name))
+        records.to_frame(name, feed, rows(places.memory, gathered.number, name))
         for name, feed in source.feeds.items()
     ]
     finished = [records.finished(*pair) for pair in zip(frames, source.feeds.values(), strict=True)]
