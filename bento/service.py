@@ -32,6 +32,7 @@ from bento.app import App
 from bento.collector import settle
 from bento.forecast.wiring import forecaster, late_in
 from bento.guard import Guard, tokens_in
+from bento.listening import share_evenly
 from bento.metrics import of_this_worker
 from bento.minding import check, minding
 from bento.patience import be_patient, hold_many
@@ -54,6 +55,11 @@ be_patient()
 logger = logging.getLogger("bento.service")
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def workers_of(service: bentoml.Service[Any]) -> int:
+    """How many workers a service has by its settings."""
+    return int(ResourceAllocator().get_worker_env(service)[0])
 
 
 class DirectService(bentoml.Service):
@@ -87,6 +93,8 @@ class DirectService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> App:
         """The application of one worker."""
+        if workers_of(self) > 1:
+            share_evenly()
         return App(
             super().to_asgi(is_main),
             lambda: self.instance.watch.standing,
@@ -158,7 +166,7 @@ class DirectService(bentoml.Service):
         self.instance.watch.start(self._looked)
         self.instance.minding.start()
         if server_context.worker_index in (None, 1):
-            workers, _ = ResourceAllocator().get_worker_env(self)
+            workers = workers_of(self)
             megabytes = psutil.Process().memory_info().rss / 1e6
             logger.setLevel(logging.INFO)
             logger.info("%d worker%s x %.0f MB", workers, "" if workers == 1 else "s", megabytes)
