@@ -348,8 +348,13 @@ def test_private_inputs_are_hidden_before_they_reach_the_disk(tmp_path: Path, ke
         with running(tmp_path, site, key) as (url, _):
             post(f"{url}/predict", {**ROW, "mileage": 34567.125})
             until(lambda: len(site.taken) == 1)
-    sent = json.loads(site.batches[0]["entries"][0]["inputs"])
-    assert sent["mileage"].startswith("hmac:") and sent["year"] == ROW["year"]
+        (tmp_path / "edge" / "prices" / "hash.key").write_bytes(b"")
+        with running(tmp_path, site, key) as (url, _):
+            assert post(f"{url}/predict", {**ROW, "mileage": 34567.125})[0] == 200
+            until(lambda: len(site.taken) == 2)
+    hashed, masked = (json.loads(entry["inputs"]) for batch in site.batches for entry in batch["entries"])
+    assert hashed["mileage"].startswith("hmac:") and hashed["year"] == ROW["year"]
+    assert masked["mileage"] == "***" and masked["year"] == ROW["year"]
     kept = b"".join(p.read_bytes() for p in (tmp_path / "edge" / "prices").glob("queue.sqlite*"))
     assert b"34567" not in kept and b"34567" not in (tmp_path / "log").read_bytes()
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bento.edge.queue import Queue
+from perennial.errors import JournalError
 from perennial.live.bundle import Bundle
 from perennial.live.journal.entries import entries_of
-from perennial.live.journal.masking import Rules, hash_key, rules_of
+from perennial.live.journal.masking import Rules, hash_key, rules_of, without_key
 
 logger = logging.getLogger("bento.edge")
 
@@ -69,5 +70,10 @@ class Record:
 
     def _rules_of(self, bundle: Bundle) -> Rules:
         if self._rules is None or self._rules[0] != bundle.digest:
-            self._rules = bundle.digest, rules_of(bundle.contract, hash_key(self._key_path))
+            try:
+                rules = rules_of(bundle.contract, hash_key(self._key_path))
+            except (OSError, JournalError) as error:
+                logger.error("private inputs are masked, for there is no key to hash them with: %s", error)
+                return without_key(bundle.contract)
+            self._rules = bundle.digest, rules
         return self._rules[1]
