@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 import json
-import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import uvicorn
 from forecasts import on_trial, past, sent
 from test_forecast_ladder import ORIGIN
-from test_router_shadow import Blocking, Failing, counted, until
+from trialled import Blocking, Failing, Running, counted, running, until
 
-from bento.answering import Answering
-from bento.app import App
 from bento.forecast.forecaster import Forecaster
-from bento.process import free_port
-from bento.record import Recorder
-from bento.state import Ready
-from bento.watch import Standing
-from perennial.home import Home
 from perennial.live.bundle import open_bundle
-from perennial.live.journal.outcomes import outcomes
-from perennial.live.journal.store import open_store
-from perennial.live.load import load_predictor
 from perennial.live.observed import kept
-from perennial.live.predict import Predictor
 from perennial.live.sign import key_pair
-from perennial.live.trial.book import Trial
 from perennial.live.trial.report import report
 
 FEEDS = {"load": "load_mw", "weather": "temperature_c"}
@@ -46,39 +30,16 @@ def bundles(tmp_path_factory):
     return [open_bundle(folder / version, key.public_path) for version in ("v1", "v2")]
 
 
-class Running:
-    """An application on a port of its own, whose challenger has a model of the test's."""
+class Ahead(Running):
+    """Forecasts loads from what was observed."""
 
-    def __init__(self, bundles, mode, wrap, root):
-        champion, challenger = (load_predictor(bundle) for bundle in bundles)
-        self.model = wrap(challenger.model)
-        tried = Answering(Ready(Predictor(bundles[1], self.model), 1000))
-        self.trial = Trial("load-2", mode, "v1", "v2", bundles[1].digest, 0.5, 2, datetime.now(UTC))
-        self.standing = Standing(Answering(Ready(champion, 1000)), trial=self.trial, challenger=tried)
-        self.recorder = Recorder("", Home(root))
+    def more(self):
         self.forecaster = Forecaster(lambda _: None, self.recorder.store)
-        self.app = App(
-            None,
-            lambda: self.standing,
-            record=self.recorder,
-            ended=self.recorder.stop,
-            forecasted=lambda answering, body, own_id, tried, leads: self.forecaster.forecast(
+        return {
+            "forecasted": lambda answering, body, own_id, tried, leads: self.forecaster.forecast(
                 answering, body, own_id, datetime.now(UTC), tried, leads
-            ),
-            shadowed=self.kept,
-        )
-        self.port = free_port()
-        self.server = uvicorn.Server(
-            uvicorn.Config(self.app, port=self.port, lifespan="off", log_level="warning")
-        )
-
-    def kept(self, exchange, seconds):
-        entries = self.recorder.entries(exchange, seconds)
-        self.loop.call_soon_threadsafe(self.recorder.beside, entries)
-
-    async def serve(self):
-        self.loop = asyncio.get_running_loop()
-        await self.server.serve()
+            )
+        }
 
     def observe(self, records, at=ORIGIN):
         for feed, rows in sent(records, **FEEDS).items():
@@ -86,39 +47,17 @@ class Running:
             self.forecaster.observe(self.standing.state, body, at, self.standing.challenger)
 
     def ask(self, unit, own_id):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        headers = {"Content-Type": "application/json", "X-Unit-Id": unit}
-        body = {"origin": ORIGIN.isoformat(), "prediction_id": own_id}
-        connection.request("POST", "/forecast", json.dumps(body), headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, json.loads(answer.read())
+        return self.post("/forecast", {"origin": ORIGIN.isoformat(), "prediction_id": own_id}, unit)
 
     def unit(self, is_tried=True):
-        return next(u for i in range(99) if self.trial.tries(u := f"u{i}") == is_tried)
-
-    def rows(self, root):
-        store = open_store("load", Home(root).journal / "load.sqlite")
-        found = list(outcomes(store, self.trial.since, datetime.now(UTC) + timedelta(hours=1)))
-        store.close()
-        return found
+        return self.units(1, is_tried)[0]
 
 
 @contextmanager
-def running(bundles, mode, wrap, root):
-    made = Running(bundles, mode, wrap, root)
-    thread = threading.Thread(target=lambda: asyncio.run(made.serve()))
-    thread.start()
-    try:
-        until(lambda: made.server.started)
+def trying(bundles, mode, wrap, root):
+    with running(Ahead(bundles, mode, wrap, root, datetime.now(UTC))) as made:
         made.observe(past(ORIGIN))
         yield made
-    finally:
-        if isinstance(made.model, Blocking):
-            made.model.may.set()
-        made.server.should_exit = True
-        thread.join(30)
-        made.app._router.stop()
-        made.recorder.stop()
 
 
 def values(answers):
@@ -127,7 +66,7 @@ def values(answers):
 
 def test_a_late_shadow_sees_what_the_champion_saw_and_costs_no_answer(bundles, tmp_path, monkeypatch):
     """It is stuck until everything was observed anew, more forecasts were asked for and the trial has ended."""
-    with running(bundles, "shadow", Blocking, tmp_path) as served:
+    with trying(bundles, "shadow", Blocking, tmp_path) as served:
         reach = served.standing.state.plan.reach
         with closing(served.recorder.store("load")) as store:
             held = len(kept(store, ORIGIN - reach, ORIGIN))
@@ -168,7 +107,7 @@ def test_a_late_shadow_sees_what_the_champion_saw_and_costs_no_answer(bundles, t
 def test_a_challenger_that_raises_is_counted_and_the_champions_ladder_answers(
     bundles, mode, tmp_path, caplog
 ):
-    with running(bundles, mode, lambda _: Failing(), tmp_path) as served:
+    with trying(bundles, mode, lambda _: Failing(), tmp_path) as served:
         failed = counted("perennial_challenger_failures_total")
         for is_tried in (True, False):
             status, headers, answer = served.ask(served.unit(is_tried), f"f{is_tried}")
@@ -187,7 +126,7 @@ def test_a_challenger_that_raises_is_counted_and_the_champions_ladder_answers(
 
 
 def test_the_history_of_a_challenger_that_reads_farther_back_is_kept(bundles, tmp_path):
-    with running(bundles, "shadow", lambda model: model, tmp_path) as served:
+    with trying(bundles, "shadow", lambda model: model, tmp_path) as served:
         plan = served.standing.challenger.plan
         far = replace(plan, follows=plan.follows + timedelta(days=400))
         served.standing.challenger.__dict__["plan"] = far
