@@ -93,10 +93,11 @@ class DirectService(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> App:
         """The application of one worker."""
+        inner = super().to_asgi(is_main)
         if workers_of(self) > 1:
             share_evenly()
         return App(
-            super().to_asgi(is_main),
+            inner,
             lambda: self.instance.watch.standing,
             self._started,
             self._ended,
