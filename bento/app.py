@@ -195,7 +195,7 @@ class App:
                 refused.headers += ((b"x-prediction-id", caller_id.encode()),)
             raise
         self.metrics.answered(exchange)
-        more: Headers = ((b"x-prediction-id", exchange.prediction_id.strip().encode()),)
+        more: Headers = (_id_header(exchange),)
         if self._record is not None:
             more += await self._record(exchange, perf_counter() - started)
         if is_trial:
@@ -233,7 +233,7 @@ class App:
             exchange = await self._router.forecast(challenger, standing.trial, unit_of(headers), answer)
             arm = ARM_HEADERS[exchange.arm]
         self.metrics.forecast(exchange)
-        more: Headers = ((b"x-prediction-id", exchange.prediction_id.strip().encode()), *arm)
+        more: Headers = (_id_header(exchange), *arm)
         if self._record is not None:
             more += await self._record(exchange, perf_counter() - started)
         return 200, exchange.body, more, exchange
@@ -255,6 +255,11 @@ class App:
 
     async def _in_thread(self, answer: Callable[..., Exchange], *given: Any) -> Exchange:
         return await anyio.to_thread.run_sync(answer, *given, limiter=self._predicting)
+
+
+def _id_header(exchange: Exchange) -> tuple[bytes, bytes]:
+    """The request's id as a header can hold it: one from a body may have blanks at its ends."""
+    return b"x-prediction-id", exchange.prediction_id.strip().encode()
 
 
 async def _within(limiter: CapacityLimiter, take: Callable[..., T], *given: Any) -> T:

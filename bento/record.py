@@ -12,11 +12,10 @@ import msgspec
 from bento.answering import Answering, Exchange
 from bento.received import ROUTES
 from bento.wire import Headers
-from perennial.errors import JournalError
 from perennial.home import Home, home
 from perennial.live.journal.entries import entries_of
 from perennial.live.journal.entry import Entry
-from perennial.live.journal.masking import Rules, key_for, rules_of, without_key
+from perennial.live.journal.masking import Rules, rules_in
 from perennial.live.journal.receipt import Stats
 from perennial.live.journal.store import Store, open_store
 from perennial.live.journal.writer import Writer
@@ -44,7 +43,7 @@ class Recorder:
         self._system = ""
         self._writer: Writer | None = None
         self._rules: dict[Answering, Rules] = {}
-        self._lacks_key = False
+        self._trouble_told = ""
 
     async def __call__(self, exchange: Exchange, seconds: float) -> Headers:
         """Headers that say whether the answer is on disk; waits for that no longer than the writer does."""
@@ -111,17 +110,12 @@ class Recorder:
     def _rules_of(self, answering: Answering) -> Rules:
         rules = self._rules.get(answering)
         if rules is None:
-            contract = answering.ready.bundle.contract
-            try:
-                rules = rules_of(contract, key_for(contract, self._root.journal))
-            except (OSError, JournalError) as error:
-                if not self._lacks_key:
-                    logger.error(
-                        "private inputs are masked, for there is no key to hash them with: %s", error
-                    )
-                self._lacks_key = True
-                return without_key(contract)
-            self._lacks_key = False
+            rules, trouble = rules_in(answering.ready.bundle.contract, self._root.journal)
+            if trouble and trouble != self._trouble_told:
+                logger.error("%s", trouble)
+            self._trouble_told = trouble
+            if trouble:
+                return rules
             # Of two releases on trial each has its own; those that answered before them are forgotten.
             self._rules = {**dict(list(self._rules.items())[-1:]), answering: rules}
         return rules

@@ -61,7 +61,7 @@ class Desk:
     ) -> None:
         self._agent, self._device, self._queue, self._uploader = agent, device, queue, uploader
         self._limits, self._clock = limits, clock
-        self._record = Record(queue, device.root / "hash.key", clock)
+        self._record = Record(queue, device.root, clock)
         self._made: Forecasts | None = None
         self._requests: Counter[int] = Counter()
         self._rungs: Counter[str] = Counter()

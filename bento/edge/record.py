@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bento.edge.queue import Queue
-from perennial.errors import JournalError
 from perennial.live.bundle import Bundle
 from perennial.live.journal.entries import entries_of
-from perennial.live.journal.masking import Rules, hash_key, rules_of, without_key
+from perennial.live.journal.masking import Rules, rules_in
 
 logger = logging.getLogger("bento.edge")
 
@@ -22,13 +21,14 @@ class Record:
 
     Args:
         queue: where rows wait; None where no rows are kept.
-        key_path: the file with the device's own key for hashed columns; made where it is missing.
+        folder: where the device's own key for hashed columns lies; made where it is missing.
         clock: seconds since 1970.
     """
 
-    def __init__(self, queue: Queue | None, key_path: Path, clock: Callable[[], float]) -> None:
-        self._queue, self._key_path, self._clock = queue, key_path, clock
+    def __init__(self, queue: Queue | None, folder: Path, clock: Callable[[], float]) -> None:
+        self._queue, self._folder, self._clock = queue, folder, clock
         self._rules: tuple[str, Rules] | None = None
+        self._trouble_told = ""
         self.lost = 0
 
     def put(
@@ -70,10 +70,11 @@ class Record:
 
     def _rules_of(self, bundle: Bundle) -> Rules:
         if self._rules is None or self._rules[0] != bundle.digest:
-            try:
-                rules = rules_of(bundle.contract, hash_key(self._key_path))
-            except (OSError, JournalError) as error:
-                logger.error("private inputs are masked, for there is no key to hash them with: %s", error)
-                return without_key(bundle.contract)
+            rules, trouble = rules_in(bundle.contract, self._folder)
+            if trouble and trouble != self._trouble_told:
+                logger.error("%s", trouble)
+            self._trouble_told = trouble
+            if trouble:
+                return rules
             self._rules = bundle.digest, rules
         return self._rules[1]

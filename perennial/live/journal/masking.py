@@ -91,6 +91,19 @@ def hidden(value: Any, how: Literal["mask", "hash"], key: bytes) -> Any:
     return HASHED + hmac.new(key, text.encode(), "sha256").hexdigest()[:DIGITS]
 
 
+def rules_in(contract: Contract, folder: Path) -> tuple[Rules, str]:
+    """The rules with the key of a folder, and "".
+
+    Where the key cannot be had, every private column is masked, and the text says why: answers go on.
+    """
+    try:
+        return rules_of(contract, key_for(contract, folder)), ""
+    except (OSError, JournalError) as error:
+        return without_key(
+            contract
+        ), f"private inputs are masked, for there is no key to hash them with: {error}"
+
+
 def key_for(contract: Contract, folder: Path) -> bytes:
     """The secret key of a folder of journals (see `hash_key`), b"" where the contract calls nothing private."""
     return hash_key(folder / "hash.key") if any(column.privacy for column in contract.columns) else b""
