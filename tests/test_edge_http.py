@@ -346,13 +346,16 @@ def test_private_inputs_are_hidden_before_they_reach_the_disk(tmp_path: Path, ke
     with serving(shelf) as site:
         site.mode = "up"
         with running(tmp_path, site, key) as (url, _):
-            post(f"{url}/predict", {**ROW, "mileage": 34567.125})
-            until(lambda: len(site.taken) == 1)
+            post(f"{url}/predict", {"rows": [{**ROW, "mileage": 34567.125}], "prediction_id": "hashed"})
+            until(lambda: "hashed" in site.taken)
         (tmp_path / "edge" / "prices" / "hash.key").write_bytes(b"")
         with running(tmp_path, site, key) as (url, _):
-            assert post(f"{url}/predict", {**ROW, "mileage": 34567.125})[0] == 200
-            until(lambda: len(site.taken) == 2)
-    hashed, masked = (json.loads(entry["inputs"]) for batch in site.batches for entry in batch["entries"])
+            post(f"{url}/predict", {"rows": [{**ROW, "mileage": 34567.125}], "prediction_id": "masked"})
+            until(lambda: "masked" in site.taken)
+    sent = {
+        one["prediction_id"]: json.loads(one["inputs"]) for batch in site.batches for one in batch["entries"]
+    }
+    hashed, masked = sent["hashed"], sent["masked"]
     assert hashed["mileage"].startswith("hmac:") and hashed["year"] == ROW["year"]
     assert masked["mileage"] == "***" and masked["year"] == ROW["year"]
     kept = b"".join(p.read_bytes() for p in (tmp_path / "edge" / "prices").glob("queue.sqlite*"))
